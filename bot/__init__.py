@@ -1,0 +1,1 @@
+"""The Slack face of Countersign. It knows `core`; `core` does not know it."""

@@ -1,0 +1,1 @@
+"""Protocols between core and what it needs from models and integrations."""

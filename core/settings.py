@@ -1,0 +1,71 @@
+"""Every setting of Countersign in one place, read from the environment (`COUNTERSIGN_…`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings with their defaults; nothing has to be set to try Countersign.
+
+    Attributes:
+        home: folder for configuration, data, models and logs.
+        database_url: SQLAlchemy URL; None means SQLite in `home/data`.
+        slack_api_url: base of Slack's Web API, ending in `/`; the local workspace has its own.
+        public_url: how people reach our HTTP service, for links; None means its own address.
+        orchestrator_url: base URL of an OpenAI-compatible server (`http://host:8000/v1`);
+            None runs the models on this machine.
+        replica: name of this process among several on one database.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="COUNTERSIGN_", frozen=True)
+
+    home: Path = Path("countersign-home")
+    database_url: str | None = None
+    replica: str = Field(default="local", pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    command: str = Field(default="/ops", pattern=r"^/[a-z0-9_-]{1,31}$")
+    slack_bot_token: SecretStr | None = None
+    slack_app_token: SecretStr | None = None
+    slack_signing_secret: SecretStr | None = None
+    slack_api_url: str = "https://slack.com/api/"
+
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=8800, ge=0, le=65535)
+    public_url: str | None = None
+    workspace_port: int = Field(default=8801, ge=0, le=65535)
+
+    orchestrator_url: str | None = None
+    orchestrator_token: SecretStr | None = None
+    model_threads: int = Field(default=0, ge=0, description="0: one for each core")
+    model_queue_limit: int = Field(default=64, ge=1)
+
+    @property
+    def config_dir(self) -> Path:
+        """Folder of the YAML and Markdown files that people edit."""
+        return self.home / "config"
+
+    @property
+    def data_dir(self) -> Path:
+        """Folder of the databases on the embedded default."""
+        return self.home / "data"
+
+    @property
+    def models_dir(self) -> Path:
+        """Folder of converted models."""
+        return self.home / "models"
+
+    @property
+    def secrets_file(self) -> Path:
+        """File of `NAME=value` lines that only the owner can read."""
+        return self.home / "secrets.env"
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy URL of our own tables, with an asyncio driver."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'countersign.db'}"

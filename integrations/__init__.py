@@ -1,0 +1,1 @@
+"""The systems Countersign talks to: webhooks in, actions out."""

@@ -1,0 +1,1 @@
+"""The clock: schedules become firings here, and nothing else happens."""
