@@ -1,0 +1,1 @@
+"""Roles and policy, redaction, secrets and the audit chain."""

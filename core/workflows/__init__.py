@@ -1,0 +1,1 @@
+"""Guarded workflows: definition -> plan -> guardrails -> countersignatures -> run."""

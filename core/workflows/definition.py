@@ -1,0 +1,111 @@
+"""The pieces of a workflow file: parameters, steps, escalation."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
+
+from core.errors import InvalidRequestError
+from core.records import Frozen, Identifier, Scalar
+
+_DURATION = re.compile(r"^(\d{1,6})(s|m|h|d)$")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_SAFE_INTEGER = 2**53 - 1  # RFC 8785 canonical JSON holds integers exactly up to here
+
+
+def parse_duration(value: object) -> object:
+    """Read `90s`, `15m`, `4h` or `2d`; anything else goes on to pydantic as it is."""
+    if isinstance(value, str) and (match := _DURATION.match(value)):
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+class Parameter(Frozen):
+    """One typed input of a workflow; a person, a trigger or a schedule gives its value."""
+
+    type: Literal["string", "integer", "number", "boolean"] = "string"
+    description: str = Field(max_length=200)
+    choices: tuple[Scalar, ...] = Field(default=(), max_length=100)
+    pattern: str | None = Field(default=None, max_length=300)
+    max_length: int = Field(default=500, ge=1, le=3000)
+    minimum: float | None = None
+    maximum: float | None = None
+    default: Scalar | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Parameter:
+        if self.pattern is not None:
+            try:
+                re.compile(self.pattern)
+            except re.error as error:
+                raise ValueError(f"pattern is not a regular expression: {error}") from error
+        if self.default is not None:
+            try:
+                self.read("default", self.default)
+            except InvalidRequestError as error:
+                raise ValueError(str(error)) from error
+        return self
+
+    def read(self, name: str, value: Scalar) -> Scalar:
+        """Return `value` in this parameter's type.
+
+        Raises:
+            InvalidRequestError: it does not fit; the message says what would.
+        """
+        typed = self._convert(name, value)
+        if self.choices and typed not in self.choices:
+            allowed = ", ".join(str(choice) for choice in self.choices)
+            raise InvalidRequestError(f"{name} must be one of: {allowed}.")
+        if isinstance(typed, str):
+            self._check_text(name, typed)
+        elif not isinstance(typed, bool):
+            self._check_range(name, typed)
+        return typed
+
+    def _convert(self, name: str, value: Scalar) -> Scalar:
+        if self.type == "string":
+            return str(value)
+        text = str(value).strip()
+        if self.type == "boolean" and text.lower() in {"true", "yes", "false", "no"}:
+            return text.lower() in {"true", "yes"}
+        if self.type == "integer" and re.fullmatch(r"[+-]?\d{1,16}", text):
+            return int(text)
+        if self.type == "number" and re.fullmatch(r"[+-]?\d{1,15}(\.\d{1,15})?", text):
+            return float(text)
+        example = {"integer": "3", "number": "0.5", "boolean": "yes or no"}[self.type]
+        raise InvalidRequestError(f"{name} must be a {self.type}, for example {example}.")
+
+    def _check_text(self, name: str, value: str) -> None:
+        if len(value) > self.max_length:
+            raise InvalidRequestError(f"{name} is longer than {self.max_length} characters.")
+        if self.pattern is not None and not re.fullmatch(self.pattern, value):
+            raise InvalidRequestError(f"{name} must match {self.pattern} ({self.description}).")
+
+    def _check_range(self, name: str, value: float) -> None:
+        low = -_SAFE_INTEGER if self.minimum is None else self.minimum
+        high = _SAFE_INTEGER if self.maximum is None else self.maximum
+        if not low <= value <= high:
+            raise InvalidRequestError(f"{name} must be between {low:g} and {high:g}.")
+
+
+class StepDefinition(Frozen):
+    """One step: an action with its arguments, which may hold `${…}` references."""
+
+    id: Identifier
+    name: str = Field(max_length=120)
+    action: str = Field(pattern=r"^[a-z_]+\.[a-z_]+$")
+    arguments: dict[str, JsonValue] = Field(default_factory=dict, alias="with")
+    time_limit: Duration = timedelta(minutes=5)
+
+
+class Escalation(Frozen):
+    """Who is told when nobody has countersigned: roles, in order, after the given time each."""
+
+    after: Duration = timedelta(minutes=30)
+    roles: tuple[Identifier, ...] = Field(min_length=1)

@@ -1,0 +1,92 @@
+"""Freeze windows: times in which nothing may run."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, model_validator
+
+from core.records import Frozen, Instant
+from core.workflows.guardrails.base import Guardrail, GuardrailResult, GuardrailState, Situation
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"'{name}' is not a time zone such as Europe/Paris or UTC") from error
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+
+
+class FreezeWindow(Frozen):
+    """A stretch of time in local time, weekly (`Fri 16:00`) or once (`2026-12-20 00:00`)."""
+
+    name: str = Field(max_length=80)
+    starts: str = Field(alias="from", pattern=r"^(\d{4}-\d{2}-\d{2}|[A-Z][a-z]{2}) \d{2}:\d{2}$")
+    ends: str = Field(alias="to", pattern=r"^(\d{4}-\d{2}-\d{2}|[A-Z][a-z]{2}) \d{2}:\d{2}$")
+    timezone: TimeZone = "UTC"
+
+    @model_validator(mode="after")
+    def _both_alike(self) -> FreezeWindow:
+        if self._weekly != (self.ends[:3] in _DAYS):
+            raise ValueError("'from' and 'to' must both be weekly (Fri 16:00) or both be dates")
+        start, end = (self._parse(side) for side in (self.starts, self.ends))
+        if not self._weekly and end <= start:
+            raise ValueError("'to' must be after 'from'")
+        return self
+
+    def end_if_inside(self, now: Instant) -> Instant | None:
+        """The end of the window if `now` is in it, in the window's time zone."""
+        local = now.astimezone(ZoneInfo(self.timezone))
+        start, end = self._parse(self.starts, local), self._parse(self.ends, local)
+        if self._weekly:
+            start = start - timedelta(days=7) if start > local else start
+            end = start.replace(hour=end.hour, minute=end.minute) + self._length_in_days(start, end)
+        return end if start <= local < end else None
+
+    @property
+    def _weekly(self) -> bool:
+        return self.starts[:3] in _DAYS
+
+    def _parse(self, side: str, local: datetime | None = None) -> datetime:
+        """Read one side; a weekday means that day in the week of `local`."""
+        zone = ZoneInfo(self.timezone)
+        if side[:3] not in _DAYS:
+            return datetime.strptime(side, "%Y-%m-%d %H:%M").replace(tzinfo=zone)
+        today = local or datetime.now(zone)
+        hour, minute = (int(part) for part in side[4:].split(":"))
+        day = today + timedelta(days=_DAYS.index(side[:3]) - today.weekday())
+        return day.replace(hour=hour, minute=minute, second=0, microsecond=0)
+
+    @staticmethod
+    def _length_in_days(start: datetime, end: datetime) -> timedelta:
+        days = (end.weekday() - start.weekday()) % 7
+        if days == 0 and (end.hour, end.minute) <= (start.hour, start.minute):
+            days = 7
+        return timedelta(days=days)
+
+
+class Freeze(Guardrail):
+    """Nothing runs inside one of the windows."""
+
+    type: Literal["freeze"] = "freeze"
+    windows: tuple[FreezeWindow, ...] = Field(min_length=1)
+
+    def describe(self) -> str:
+        return "Outside the freeze " + ", ".join(
+            f"{w.name} ({w.starts} to {w.ends} {w.timezone})" for w in self.windows
+        )
+
+    def evaluate(self, situation: Situation) -> GuardrailResult:
+        for window in self.windows:
+            if end := window.end_if_inside(situation.now):
+                until = end.strftime("%a %Y-%m-%d %H:%M %Z")
+                return self._result(GuardrailState.BLOCKED, f"{window.name} until {until}.")
+        return self._result(GuardrailState.MET, "No freeze now.")

@@ -1,0 +1,116 @@
+"""Runs: one execution of a plan, and the states it goes through."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field, JsonValue
+
+from core.records import Frozen, Instant, Place
+from core.workflows.guardrails import Approval, GuardrailResult, Situation
+from core.workflows.plan import Plan
+from core.workflows.signatures import Signature
+
+
+class RunState(StrEnum):
+    """Where a run is.
+
+    AWAITING (countersignatures) -> APPROVED -> RUNNING -> SUCCEEDED or FAILED. ATTENTION: a
+    person must say whether a step that was cut off was done. DENIED, EXPIRED, CANCELLED and
+    BLOCKED (a guardrail or the digest no longer held) end it without another effect.
+    """
+
+    AWAITING = "awaiting"
+    APPROVED = "approved"
+    RUNNING = "running"
+    ATTENTION = "attention"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    BLOCKED = "blocked"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing can happen any more."""
+        return self not in _OPEN
+
+
+_OPEN = {RunState.AWAITING, RunState.APPROVED, RunState.RUNNING, RunState.ATTENTION}
+
+
+class StepState(StrEnum):
+    """Where one step is; UNKNOWN means that it was cut off and may have had its effect."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+
+
+class StepProgress(Frozen):
+    """How far one step is."""
+
+    step_id: str
+    state: StepState = StepState.PENDING
+    attempts: int = 0
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
+    summary: str = ""
+    output: str = ""
+    values: dict[str, JsonValue] = Field(default_factory=dict)
+    link: str | None = None
+
+
+class Run(Frozen):
+    """A run as it is now, with everything that its card shows.
+
+    Attributes:
+        origin: what asked for it, in words (`/ops run`, `GitHub: CI failed on main`).
+        message: where its message stands, once it has been posted.
+        reason: why it ended as it did.
+        guardrails: state of each guardrail at `evaluated_at`.
+    """
+
+    id: str
+    plan: Plan
+    digest: str
+    state: RunState
+    requester: str
+    origin: str
+    place: Place
+    message: str | None
+    created_at: Instant
+    updated_at: Instant
+    version: int
+    reason: str
+    signatures: tuple[Signature, ...] = ()
+    steps: tuple[StepProgress, ...] = ()
+    guardrails: tuple[GuardrailResult, ...] = ()
+
+    @property
+    def approval(self) -> Approval | None:
+        """The approval guardrail, where the plan has one."""
+        return next((g for g in self.plan.guardrails if isinstance(g, Approval)), None)
+
+    @property
+    def expires_at(self) -> Instant | None:
+        """When it can no longer be countersigned."""
+        return self.approval.expires_at(self.created_at) if self.approval else None
+
+
+def situation(run: Run, now: Instant, roles: dict[str, frozenset[str]]) -> Situation:
+    """What the guardrails look at, for this run. The digest is computed anew from the plan."""
+    return Situation(
+        now=now,
+        digest=run.plan.digest,
+        risk=run.plan.risk,
+        environment=run.plan.environment,
+        requester=run.requester,
+        created_at=run.created_at,
+        signatures=run.signatures,
+        roles=roles,
+    )
