@@ -1,0 +1,1 @@
+"""Our own tables: SQLAlchemy Core on SQLite (default) and PostgreSQL."""
