@@ -62,6 +62,21 @@ class RunStore:
                 raise NotFoundError(f"There is no run '{run_id}'. `runs` lists them.")
             return await _load(connection, row)
 
+    async def find(self, prefix: str) -> Run:
+        """The run whose id is or begins with `prefix` (at least 4 characters).
+
+        Raises:
+            NotFoundError: there is none, or more than one.
+        """
+        query = select(runs.c.id).where(runs.c.id.startswith(prefix, autoescape=True)).limit(2)
+        async with self._database.read() as connection:
+            ids = list((await connection.execute(query)).scalars())
+        if len(prefix) < 4 or not ids:
+            raise NotFoundError(f"There is no run '{prefix}'. `runs` lists them.")
+        if len(ids) > 1 and prefix not in ids:
+            raise NotFoundError(f"More than one run begins with '{prefix}'; give more of its id.")
+        return await self.get(prefix if prefix in ids else ids[0])
+
     async def latest(
         self, limit: int, states: Collection[RunState] = (), workflow: str | None = None
     ) -> list[Run]:

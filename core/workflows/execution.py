@@ -1,0 +1,204 @@
+"""What happens in each durable step of a run: authorise, perform, finish.
+
+Every function here may be called again after a crash; what was done is found in the tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, JsonValue
+
+from core.errors import CountersignError
+from core.records import Idempotency
+from core.security.policy import Roles
+from core.store.runs import RunStore
+from core.workflows.actions import (
+    Action,
+    ActionContext,
+    ActionError,
+    ActionRegistry,
+    OutcomeUnknownError,
+)
+from core.workflows.plan import PlannedStep
+from core.workflows.run import Run, RunState, StepProgress, StepState
+from core.workflows.template import render
+from core.workflows.verdict import judge
+
+ENGINE = "countersign"
+_OUTPUT_CHARACTERS = 20_000
+
+
+class Resolution(StrEnum):
+    """What a person says about a step that was cut off."""
+
+    DONE = "done"
+    REPEAT = "repeat"
+    STOP = "stop"
+
+
+class Execution:
+    """Carries out approved plans, one step at a time.
+
+    Args:
+        store: where progress is kept.
+        registry: the actions.
+        roles: asked again at execution, so that a signer who lost the role counts no more.
+    """
+
+    def __init__(self, store: RunStore, registry: ActionRegistry, roles: Roles) -> None:
+        self._store = store
+        self._registry = registry
+        self._roles = roles
+
+    async def authorise(self, run_id: str) -> list[str]:
+        """Check digest and guardrails once more, and let the run begin.
+
+        Returns:
+            The ids of the steps to do; none where the run may not begin.
+        """
+        run = await self._store.get(run_id)
+        steps = [step.id for step in run.plan.steps]
+        if run.state is RunState.RUNNING:
+            return steps  # let in before a crash
+        obstacle = await self._obstacle(run)
+        if obstacle:
+            await self._store.transition(
+                run_id, {RunState.APPROVED}, RunState.BLOCKED, ENGINE, obstacle
+            )
+            return []
+        begun = await self._store.transition(
+            run_id, {RunState.APPROVED}, RunState.RUNNING, ENGINE, details={"digest": run.digest}
+        )
+        return steps if begun else []
+
+    async def perform(self, run_id: str, position: int, forced: bool = False) -> StepState:
+        """Do one step, unless it is known to be done already.
+
+        Args:
+            forced: a person has said that the earlier attempt had no effect.
+        """
+        run = await self._store.get(run_id)
+        if run.state is not RunState.RUNNING:
+            return StepState.SKIPPED  # cancelled in between
+        step = run.plan.steps[position]
+        before = await self._store.begin_step(run_id, position)
+        if before.state in {StepState.SUCCEEDED, StepState.FAILED} and not forced:
+            return before.state
+        cut_off = before.attempts > 0 and not forced
+        if cut_off and step.idempotency is Idempotency.NONE:
+            after = StepProgress(
+                step_id=step.id,
+                state=StepState.UNKNOWN,
+                attempts=before.attempts,
+                started_at=before.started_at,
+                summary="It was cut off in the middle; nobody knows whether it took effect.",
+            )
+        else:
+            after = await self._attempt(run, step, before, repeated=cut_off)
+        await self._store.set_step(run_id, position, after, ENGINE)
+        if after.state is StepState.UNKNOWN:
+            await self._store.transition(
+                run_id, {RunState.RUNNING}, RunState.ATTENTION, ENGINE, after.summary
+            )
+        return after.state
+
+    async def resolve(self, run_id: str, position: int, resolution: Resolution, user: str) -> None:
+        """Record a person's word on a step that was cut off, and let the run go on or end."""
+        run = await self._store.get(run_id)
+        if resolution is Resolution.STOP:
+            await self._store.transition(
+                run_id, {RunState.ATTENTION}, RunState.CANCELLED, user, "Stopped after a cut-off."
+            )
+            return
+        if resolution is Resolution.DONE:
+            done = run.steps[position].model_copy(
+                update={
+                    "state": StepState.SUCCEEDED,
+                    "finished_at": datetime.now(UTC),
+                    "summary": f"Done before the cut-off, says {user}.",
+                }
+            )
+            await self._store.set_step(run_id, position, done, user)
+        await self._store.transition(run_id, {RunState.ATTENTION}, RunState.RUNNING, user)
+
+    async def finish(self, run_id: str, state: StepState) -> None:
+        """End the run by how its last step went."""
+        after = RunState.SUCCEEDED if state is StepState.SUCCEEDED else RunState.FAILED
+        run = await self._store.get(run_id)
+        failed = next((s.summary for s in run.steps if s.state is StepState.FAILED), "")
+        await self._store.transition(run_id, {RunState.RUNNING}, after, ENGINE, failed)
+
+    async def _obstacle(self, run: Run) -> str:
+        if run.plan.digest != run.digest:
+            return f"The plan is not the one that was signed ({run.plan.digest[:19]}…)."
+        verdict = await judge(run, self._roles)
+        if not verdict.met:
+            return verdict.obstacle
+        for step in run.plan.steps:
+            if self._registry.get(step.action).risk.rank > step.risk.rank:
+                return f"{step.action} is riskier now than when the plan was made."
+        return ""
+
+    async def _attempt(
+        self, run: Run, step: PlannedStep, before: StepProgress, repeated: bool
+    ) -> StepProgress:
+        started = datetime.now(UTC)
+        state, summary, output = StepState.FAILED, "", ""
+        values: dict[str, JsonValue] = {}
+        link = None
+        try:
+            action, typed = self._prepare(run, step)
+            context = ActionContext(
+                run_id=run.id,
+                step_id=step.id,
+                key=f"{run.id}/{step.id}",
+                repeated=repeated,
+                requester=run.requester,
+                place=run.place,
+            )
+            async with asyncio.timeout(step.time_limit_s):
+                result = await action.execute(typed, context)
+            state, summary, output = StepState.SUCCEEDED, result.summary, result.output
+            values, link = result.values, result.link
+        except OutcomeUnknownError as error:
+            state, summary = StepState.UNKNOWN, str(error)
+        except TimeoutError:
+            summary = f"It did not finish within {step.time_limit_s:.0f} s and was stopped."
+            if step.idempotency is Idempotency.NONE:
+                state = StepState.UNKNOWN
+        except ActionError as error:
+            summary = str(error)
+        except CountersignError as error:
+            summary = f"It could not be started: {error}"
+        return StepProgress(
+            step_id=step.id,
+            state=state,
+            attempts=before.attempts + 1,
+            started_at=started,
+            finished_at=datetime.now(UTC),
+            summary=summary[:2000],
+            output=output[:_OUTPUT_CHARACTERS],
+            values=values,
+            link=link,
+        )
+
+    def _prepare(self, run: Run, step: PlannedStep) -> tuple[Action[BaseModel], BaseModel]:
+        """The action with its arguments, the earlier steps' outputs filled in."""
+        outputs: dict[str, JsonValue] = {
+            progress.step_id: {**progress.values, "summary": progress.summary}
+            for progress in run.steps
+            if progress.state is StepState.SUCCEEDED
+        }
+        scope: dict[str, JsonValue] = {"steps": outputs}
+        arguments = {key: render(v, scope, frozenset()) for key, v in step.arguments.items()}
+        action = self._registry.get(step.action)
+        typed = action.read(arguments)
+        if action.risk_of(typed).rank > step.risk.rank:
+            raise ActionError(
+                f"{step.action} would be {action.risk_of(typed)} with these arguments, "
+                f"and {step.risk} was signed."
+            )
+        return action, typed
