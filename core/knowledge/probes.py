@@ -1,0 +1,48 @@
+"""Questions that no runbook answers: how near they come to one is the noise to rise above.
+
+Cosine similarities mean different things for different embedding models and collections, so the
+least similarity that counts as relevant is measured, not set. None of these appears in the tests.
+"""
+
+PROBES: tuple[str, ...] = (
+    "which wine goes with fish",
+    "how do I bake sourdough bread",
+    "a recipe for lentil soup",
+    "who scored the most goals last season",
+    "when do the Olympic games begin",
+    "rules of table tennis",
+    "will it rain this weekend",
+    "how cold does it get in Oslo in winter",
+    "cheap hotels near the beach",
+    "train connections from Paris to Lyon",
+    "do I need a visa for Japan",
+    "what was the longest river called again",
+    "who discovered penicillin",
+    "when did the second world war end",
+    "who composed the ninth symphony",
+    "a summary of Romeo and Juliet",
+    "which series should I watch tonight",
+    "lyrics of a well-known love song",
+    "how do I tune a guitar",
+    "how often should I water my plants",
+    "my dog does not want to eat",
+    "exercises against back pain",
+    "is coffee bad for your health",
+    "how do I fall asleep faster",
+    "what should I give my brother for Christmas",
+    "how do I write a cover letter",
+    "when is payday",
+    "how do I claim travel expenses",
+    "who organises the summer party",
+    "which mortgage has the lowest interest",
+    "how do shares differ from bonds",
+    "how many sides does a hexagon have",
+    "what is the derivative of a sine",
+    "how far away is the moon",
+    "how do bees make honey",
+    "how do I say thank you in Italian",
+    "good evening, how are you",
+    "you did a great job",
+    "tell me something funny",
+    "what is love",
+)

@@ -1,0 +1,128 @@
+"""What the index knows at one moment, and how it ranks: BM25 and embeddings, fused.
+
+Reciprocal rank fusion: Cormack, Clarke, Büttcher, SIGIR 2009. A passage counts only if it is
+relevant enough; what "enough" is was measured on the questions in the tests marked `calibration`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.knowledge.chunking import Chunk
+from core.knowledge.lexical import LexicalIndex, Scores, words
+from core.knowledge.probes import PROBES
+from core.knowledge.reading import Document
+from core.knowledge.vectors import Vector
+
+RRF_K = 60
+# With embeddings: standard deviations of the similarity above that of the probes, plus 3 for a
+# passage that has all of the question's words. On the calibration questions the off-topic ones
+# reach at most 4.2, those on topic at least 5.1.
+MIN_RELEVANCE = 4.6
+COVERAGE_WEIGHT = 3.0
+# Without embeddings: this share of the question's words, or this many times the best BM25 score of
+# a probe. Stricter than it would need to be for recall, because words alone mislead.
+MIN_COVERAGE = 0.5
+MIN_SCORE_OVER_PROBES = 1.25
+
+_MARKUP = re.compile(r"```\w*|[`*|]|-{3,}")
+
+
+class Entry(NamedTuple):
+    """A chunk with the document that it is from."""
+
+    document: Document
+    chunk: Chunk
+
+    @property
+    def text(self) -> str:
+        """Text for BM25: the headings and the passage."""
+        return f"{' '.join(self.headings)}\n{self.chunk.text}"
+
+    @property
+    def embedded_text(self) -> str:
+        """Text for the embedding model: the same without marks that only mean layout."""
+        return _MARKUP.sub(" ", f"{': '.join(self.headings)}\n{self.chunk.text}")
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """The heading path, beginning with the document's title."""
+        path = self.chunk.heading_path
+        return path if path[:1] == (self.document.title,) else (self.document.title, *path)
+
+
+class Ranked(NamedTuple):
+    """An entry and its fused score: 1 where it is the first by words and by meaning."""
+
+    entry: Entry
+    score: float
+
+
+class Ranking:
+    """An immutable index of entries. CPU-bound and blocking, so large ones belong into a thread.
+
+    `vectors` has a row of unit length for each entry and `probes` for each of `PROBES`; both are
+    None where no embeddings are to be had.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        vectors: NDArray[np.float32] | None = None,
+        probes: NDArray[np.float32] | None = None,
+    ) -> None:
+        self.entries = tuple(entries)
+        self._lexical = LexicalIndex([entry.text for entry in entries])
+        self._vectors = vectors
+        self._probe_mean, self._probe_deviation = 0.0, 1.0
+        if vectors is not None and probes is not None and len(vectors):
+            nearest = (probes @ vectors.T).max(axis=1)
+            self._probe_mean = float(nearest.mean())
+            self._probe_deviation = max(float(nearest.std()), 1e-3)
+        self._probe_score = max(
+            (float(self._lexical.scores(words(probe)).max(initial=0.0)) for probe in PROBES),
+            default=0.0,
+        )
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors; 0 where questions can be compared by words only."""
+        return 0 if self._vectors is None else self._vectors.shape[1]
+
+    def rank(self, query: str, vector: Vector | None, limit: int) -> list[Ranked]:
+        """Give the relevant entries, best first; by words only where there is no vector."""
+        if not self.entries:
+            return []
+        terms = words(query)
+        lexical = self._lexical.scores(terms)
+        coverage = self._lexical.coverage(terms)
+        if vector is None or self._vectors is None:
+            fused, best = _reciprocal_ranks(lexical), 1 / (RRF_K + 1)
+            relevant = coverage >= MIN_COVERAGE
+            if self._probe_score:
+                relevant |= lexical >= MIN_SCORE_OVER_PROBES * self._probe_score
+        else:
+            similarity = self._vectors @ vector
+            fused = _reciprocal_ranks(lexical) + _reciprocal_ranks(similarity)
+            best = 2 / (RRF_K + 1)
+            above_noise = (similarity - self._probe_mean) / self._probe_deviation
+            relevant = above_noise + COVERAGE_WEIGHT * coverage >= MIN_RELEVANCE
+        order = np.argsort(-fused, kind="stable")
+        return [
+            Ranked(self.entries[position], float(fused[position]) / best)
+            for position in order[relevant[order]][:limit]
+        ]
+
+
+def _reciprocal_ranks(scores: Scores) -> Scores:
+    """Give 1 / (k + rank); nothing to those that have no score."""
+    order = np.argsort(-scores, kind="stable")
+    ranks = np.empty(len(scores), dtype=np.float32)
+    ranks[order] = np.arange(1, len(scores) + 1)
+    fused: Scores = np.where(scores > 0, 1 / (RRF_K + ranks), 0.0).astype(np.float32)
+    return fused
