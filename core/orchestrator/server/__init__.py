@@ -1,0 +1,1 @@
+"""The model server: torch in a process of its own, OpenAI-compatible HTTP on loopback."""

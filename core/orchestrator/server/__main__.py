@@ -1,0 +1,122 @@
+"""`python -m core.orchestrator.server`: configuration on stdin, address on stdout, log on stderr.
+
+The end of standard input is the order to stop: it comes when the parent closes the pipe, and
+also when the parent dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import BinaryIO
+
+import torch
+from aiohttp import web
+from pydantic import ValidationError
+from transformers.utils import logging as transformers_logging
+
+from core.orchestrator.manifest import ModelFileError
+from core.orchestrator.server.app import Service
+from core.orchestrator.server.chat_model import ChatModel
+from core.orchestrator.server.embedding_model import EmbeddingModel
+from core.orchestrator.server.engine import Engine
+from core.orchestrator.wire import ServerConfig, ServerReady
+
+logger = logging.getLogger("core.orchestrator.server")
+
+_MAX_CONFIG_BYTES = 1 << 16
+_GRACE_S = 3.0
+_EXIT_CONFIG = 2
+_EXIT_MODEL = 3
+_EXIT_CRASHED = 70
+
+
+def main() -> int:
+    """Serve until standard input ends; the process's exit status."""
+    # Libraries may print: the real standard output is for the ready line alone.
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s"
+    )
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    try:
+        config = ServerConfig.model_validate_json(sys.stdin.buffer.readline(_MAX_CONFIG_BYTES))
+    except ValidationError as error:
+        places = ", ".join(str(item["loc"]) for item in error.errors(include_input=False))
+        _answer(answers, ServerReady(error=f"The server's configuration is wrong at {places}."))
+        return _EXIT_CONFIG
+    transformers_logging.disable_progress_bar()
+    os.nice(config.niceness)
+    torch.set_num_threads(config.threads or _usable_cores())
+    return asyncio.run(_serve(config, answers))
+
+
+async def _serve(config: ServerConfig, answers: BinaryIO) -> int:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    crashed = asyncio.Event()
+    _watch_parent(loop, ended)
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    try:
+        chat = await asyncio.to_thread(ChatModel.load, config.chat) if config.chat else None
+        embedder = (
+            await asyncio.to_thread(EmbeddingModel.load, config.embeddings)
+            if config.embeddings
+            else None
+        )
+    except ModelFileError as error:
+        _answer(answers, ServerReady(error=str(error)))
+        return _EXIT_MODEL
+
+    def engine_crashed() -> None:
+        loop.call_soon_threadsafe(crashed.set)
+        loop.call_soon_threadsafe(ended.set)
+
+    engine = Engine(config.queue_limit, config.max_running, engine_crashed)
+    engine.start()
+    application = Service(engine, chat, embedder).application(config.token.get_secret_value())
+    runner = web.AppRunner(
+        application, handler_cancellation=True, access_log=None, shutdown_timeout=0.2
+    )
+    await runner.setup()
+    site = web.TCPSite(runner, config.host, config.port)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    _answer(answers, ServerReady(base_url=f"http://{host}:{port}/v1"))
+    logger.info("Serving on %s:%s with %s threads.", host, port, torch.get_num_threads())
+    await ended.wait()
+    await asyncio.to_thread(engine.stop, _GRACE_S)
+    await runner.cleanup()
+    return _EXIT_CRASHED if crashed.is_set() else 0
+
+
+def _answer(answers: BinaryIO, ready: ServerReady) -> None:
+    answers.write(ready.model_dump_json().encode() + b"\n")
+
+
+def _watch_parent(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    """Wait for the end of standard input in a thread; leave at once if the loop is stuck."""
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            continue
+        loop.call_soon_threadsafe(ended.set)
+        threading.Event().wait(2 * _GRACE_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Bodies of replies, as OpenAI's API defines them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from aiohttp import web
+
+
+class ApiError(Exception):
+    """A refusal, as it is sent."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = headers
+
+    def body(self) -> dict[str, Any]:
+        """The error object."""
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        return {"error": {"message": self.message, "type": kind, "param": None, "code": self.code}}
+
+    def response(self) -> web.Response:
+        """The whole reply."""
+        return web.json_response(self.body(), status=self.status, headers=self.headers)
+
+
+class Completion:
+    """Identity of one chat reply, shared by its chunks."""
+
+    def __init__(self, model: str, prompt_tokens: int) -> None:
+        self._id = f"chatcmpl-{secrets.token_hex(12)}"
+        self._created = int(time.time())
+        self._model = model
+        self._prompt_tokens = prompt_tokens
+
+    def _object(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": kind,
+            "created": self._created,
+            "model": self._model,
+            "choices": choices,
+        }
+
+    def _usage(self, completion_tokens: int) -> dict[str, int]:
+        return {
+            "prompt_tokens": self._prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": self._prompt_tokens + completion_tokens,
+        }
+
+    def whole(self, text: str, reason: str, completion_tokens: int) -> dict[str, Any]:
+        """The body of a reply that is not streamed."""
+        message = {"role": "assistant", "content": text}
+        choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
+        body = self._object("chat.completion", [choice])
+        return body | {"usage": self._usage(completion_tokens)}
+
+    def chunk(self, delta: dict[str, str], reason: str | None = None) -> dict[str, Any]:
+        """One chunk of a streamed reply."""
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        return self._object("chat.completion.chunk", [choice])
+
+    def usage_chunk(self, completion_tokens: int) -> dict[str, Any]:
+        """The chunk that carries the usage alone."""
+        body = self._object("chat.completion.chunk", [])
+        return body | {"usage": self._usage(completion_tokens)}
+
+
+def server_sent(body: dict[str, Any]) -> bytes:
+    """One server-sent event."""
+    return b"data: " + json.dumps(body, ensure_ascii=False).encode("utf-8", "replace") + b"\n\n"
+
+
+def embeddings_body(
+    model: str, vectors: npt.NDArray[np.float32], tokens: int, *, as_base64: bool
+) -> dict[str, Any]:
+    """The body of an embeddings reply; base64 is of little-endian float32."""
+    data = [
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": base64.b64encode(vector.astype("<f4").tobytes()).decode()
+            if as_base64
+            else vector.tolist(),
+        }
+        for index, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data, "model": model, "usage": usage}
+
+
+def model_entry(name: str, capabilities: list[str]) -> dict[str, Any]:
+    """One entry of the list of models; `capabilities` is ours."""
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "local",
+        "capabilities": capabilities,
+    }

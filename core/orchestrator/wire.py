@@ -1,0 +1,63 @@
+"""What `LocalAIOrchestrator` and its server process say to each other besides OpenAI's protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer
+
+DEADLINE_HEADER = "X-Countersign-Deadline"
+"""Seconds in which a reply must be finished. Servers that do not know it ignore it."""
+
+DEADLINE_CODE = "deadline_exceeded"
+"""`error.code` of a reply that was not finished in time."""
+
+
+class ServerConfig(BaseModel):
+    """First line on the server's standard input, as JSON; its end is the server's end.
+
+    Attributes:
+        token: bearer token that every request must carry.
+        port: 0 lets the system choose.
+        chat: folder of the chat model.
+        embeddings: folder of the embedding model.
+        threads: torch's threads; 0 means one for each core that this process may use.
+        queue_limit: requests that may wait; more are answered 429.
+        max_running: chat requests that are decoded by turns.
+        niceness: added to the process's niceness, so that the application goes first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token: SecretStr = Field(min_length=16)
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    chat: Path | None = None
+    embeddings: Path | None = None
+    threads: int = Field(default=0, ge=0)
+    queue_limit: int = Field(default=64, ge=1)
+    max_running: int = Field(default=4, ge=1)
+    niceness: int = Field(default=5, ge=0, le=19)
+
+    @field_serializer("token", when_used="json")
+    def _reveal(self, token: SecretStr) -> str:
+        return token.get_secret_value()
+
+
+class ServerReady(BaseModel):
+    """One line on the server's standard output: where it listens, or why it does not."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_url: str | None = None
+    error: str | None = None
+
+
+class ServerLoad(BaseModel):
+    """Body of `GET /health`. Counts of requests."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: str
+    waiting: int
+    running: int
