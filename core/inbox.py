@@ -17,7 +17,8 @@ class Delivery(Frozen):
     """One thing that came in.
 
     Attributes:
-        source: `slack`, `webhook:<integration id>`, …; chooses the handler.
+        source: `slack`, `webhook:<integration id>`, …; its kind, before the colon, chooses the
+            handler.
         key: unique within the source (the sender's delivery id).
         headers: lower-case names; secrets are dropped before they come here.
         attempts: how often it was processed before, without success.

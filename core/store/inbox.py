@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Update, insert, or_, select, update
@@ -30,6 +30,7 @@ class SqlInbox:
         now = datetime.now(UTC)
         row = {
             "source": source,
+            "kind": source.split(":", 1)[0],
             "key": key,
             "headers": dict(headers),
             "body": body,
@@ -46,8 +47,8 @@ class SqlInbox:
             return False
         return True
 
-    async def claim(self, limit: int, sources: frozenset[str] | None = None) -> list[Delivery]:
-        """Lease up to `limit` due deliveries, oldest first."""
+    async def claim(self, limit: int, kinds: Iterable[str]) -> list[Delivery]:
+        """Lease up to `limit` due deliveries of these kinds of source, oldest first."""
         now = datetime.now(UTC)
         due = (
             select(deliveries)
@@ -55,11 +56,10 @@ class SqlInbox:
                 or_(deliveries.c.state == "received", deliveries.c.state == "working"),
                 deliveries.c.due_at <= now,
             )
+            .where(deliveries.c.kind.in_(list(kinds)))
             .order_by(deliveries.c.received_at)
             .limit(limit)
         )
-        if sources is not None:
-            due = due.where(deliveries.c.source.in_(sources))
         if not self._database.is_sqlite:
             due = due.with_for_update(skip_locked=True)
         async with self._database.write() as connection:

@@ -55,6 +55,7 @@ deliveries = Table(
     metadata,
     Column("source", String(120), primary_key=True),
     Column("key", String(300), primary_key=True),
+    Column("kind", String(40), nullable=False),
     Column("headers", Json, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
@@ -62,7 +63,7 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
     Column("reason", Text, nullable=False),
-    Index(None, "state", "due_at"),
+    Index(None, "kind", "state", "due_at"),
 )
 
 runs = Table(
@@ -157,18 +158,8 @@ incidents = Table(
     Column("state", String(20), nullable=False),
     Column("channel", String(80), nullable=False),
     Column("thread", String(40)),
-    Column("runbook", Text),
     Column("events", Integer, nullable=False),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("closed_at", UtcDateTime),
     Index(None, "subject", "state"),
-)
-
-threads = Table(
-    "threads",
-    metadata,
-    Column("channel", String(80), primary_key=True),
-    Column("thread", String(40), primary_key=True),
-    Column("assistant", String(63), nullable=False),
-    Column("at", UtcDateTime, nullable=False),
 )

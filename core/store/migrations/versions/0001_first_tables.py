@@ -30,6 +30,7 @@ def upgrade() -> None:
         "deliveries",
         sa.Column("source", sa.String(length=120), nullable=False),
         sa.Column("key", sa.String(length=300), nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
         sa.Column("headers", JSON, nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
@@ -40,7 +41,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source", "key", name=op.f("pk_deliveries")),
     )
     op.create_index(
-        op.f("ix_deliveries_state_due_at"), "deliveries", ["state", "due_at"], unique=False
+        op.f("ix_deliveries_kind_state_due_at"),
+        "deliveries",
+        ["kind", "state", "due_at"],
+        unique=False,
     )
 
     op.create_table(
@@ -51,7 +55,6 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("channel", sa.String(length=80), nullable=False),
         sa.Column("thread", sa.String(length=40), nullable=True),
-        sa.Column("runbook", sa.Text(), nullable=True),
         sa.Column("events", sa.Integer(), nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
@@ -102,14 +105,6 @@ def upgrade() -> None:
     op.create_index(op.f("ix_runs_created_at"), "runs", ["created_at"], unique=False)
     op.create_index(op.f("ix_runs_state"), "runs", ["state"], unique=False)
 
-    op.create_table(
-        "threads",
-        sa.Column("channel", sa.String(length=80), nullable=False),
-        sa.Column("thread", sa.String(length=40), nullable=False),
-        sa.Column("assistant", sa.String(length=63), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("channel", "thread", name=op.f("pk_threads")),
-    )
     op.create_table(
         "run_steps",
         sa.Column("run_id", sa.String(length=120), nullable=False),
