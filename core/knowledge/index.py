@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from core.knowledge.chunking import Chunk, chunk_document
 from core.knowledge.probes import PROBES
-from core.knowledge.ranking import Entry, Ranked, Ranking
+from core.knowledge.ranking import Entry, Ranked, Ranking, Vectors
 from core.knowledge.reading import Document, ReadFile, ReadingError, read_folders
 from core.knowledge.vectors import (
     CANARY,
@@ -70,7 +71,7 @@ class IndexReport(BaseModel):
 
     Attributes:
         added, changed, removed: paths of documents.
-        embedded: passages that had to be embedded anew.
+        embedded: pieces of passages that had to be embedded anew.
         searches_by_meaning: False where embeddings were not available.
         problems: one sentence for each file or folder that was left out.
     """
@@ -244,23 +245,26 @@ class KnowledgeBase:
 
     async def _rebuild(self, read: _Read) -> int:
         entries = [Entry(read.documents[path], c) for path, cut in read.chunks.items() for c in cut]
-        keys = [digest(entry.embedded_text) for entry in entries]
-        texts = dict(zip(keys, (entry.embedded_text for entry in entries), strict=True))
+        texts = [entry.embedded_texts for entry in entries]
+        keys = [[digest(text) for text in each] for each in texts]
+        flat = list(chain.from_iterable(keys))
+        wanted = dict(zip(flat, chain.from_iterable(texts), strict=True))
         try:
-            embedded = await self._embed_missing(texts)
+            embedded = await self._embed_missing(wanted)
         except OrchestratorError as error:
             logger.warning("Runbooks are searched by words only, for now: %s", error)
             if read != self._read:
                 self._ranking = await asyncio.to_thread(Ranking, entries)
                 self._read, self._has_embeddings = read, False
             return 0
-        vectors = self._vectors or {}
-        self._ranking = await asyncio.to_thread(
-            Ranking,
-            entries,
-            matrix(vectors, keys) if keys else np.zeros((0, 1), dtype=np.float32),
-            matrix(vectors, map(digest, PROBES)),
+        known = self._vectors or {}
+        lengths = [len(each) for each in keys]
+        vectors = Vectors(
+            pieces=matrix(known, flat),
+            starts=np.cumsum([0, *lengths[:-1]], dtype=np.intp),
+            probes=matrix(known, map(digest, PROBES)),
         )
+        self._ranking = await asyncio.to_thread(Ranking, entries, vectors)
         self._read, self._has_embeddings = read, True
         return embedded
 

@@ -6,7 +6,6 @@ relevant enough; what "enough" is was measured on the questions in the tests mar
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,22 +14,21 @@ from numpy.typing import NDArray
 
 from core.knowledge.chunking import Chunk
 from core.knowledge.lexical import LexicalIndex, Scores, words
+from core.knowledge.pieces import pieces
 from core.knowledge.probes import PROBES
 from core.knowledge.reading import Document
 from core.knowledge.vectors import Vector
 
 RRF_K = 60
 # With embeddings: standard deviations of the similarity above that of the probes, plus 3 for a
-# passage that has all of the question's words. On the calibration questions the off-topic ones
-# reach at most 4.2, those on topic at least 5.1.
-MIN_RELEVANCE = 4.6
+# passage that has all of the question's words. Of the calibration questions, the off-topic ones
+# reach at most 3.2, those on topic at least 4.2.
+MIN_RELEVANCE = 3.7
 COVERAGE_WEIGHT = 3.0
 # Without embeddings: this share of the question's words, or this many times the best BM25 score of
 # a probe. Stricter than it would need to be for recall, because words alone mislead.
 MIN_COVERAGE = 0.5
 MIN_SCORE_OVER_PROBES = 1.25
-
-_MARKUP = re.compile(r"```\w*|[`*|]|-{3,}")
 
 
 class Entry(NamedTuple):
@@ -45,9 +43,9 @@ class Entry(NamedTuple):
         return f"{' '.join(self.headings)}\n{self.chunk.text}"
 
     @property
-    def embedded_text(self) -> str:
-        """Text for the embedding model: the same without marks that only mean layout."""
-        return _MARKUP.sub(" ", f"{': '.join(self.headings)}\n{self.chunk.text}")
+    def embedded_texts(self) -> list[str]:
+        """Texts for the embedding model: the pieces, each after the document's title."""
+        return [f"{self.document.title}: {piece}" for piece in pieces(self.chunk.text)]
 
     @property
     def headings(self) -> tuple[str, ...]:
@@ -63,36 +61,51 @@ class Ranked(NamedTuple):
     score: float
 
 
+class Vectors(NamedTuple):
+    """Rows of unit length.
+
+    `pieces` has those of all entries' `embedded_texts`, one entry after the other, `starts` the row
+    at which each entry begins, `probes` the vectors of `PROBES`.
+    """
+
+    pieces: Scores
+    starts: NDArray[np.intp]
+    probes: Scores
+
+    def nearest(self, vector: Vector) -> Scores:
+        """Give the similarity of each entry's nearest piece."""
+        nearest: Scores = np.maximum.reduceat(self.pieces @ vector, self.starts)
+        return nearest
+
+
 class Ranking:
     """An immutable index of entries. CPU-bound and blocking, so large ones belong into a thread.
 
-    `vectors` has a row of unit length for each entry and `probes` for each of `PROBES`; both are
-    None where no embeddings are to be had.
+    Without vectors, by words only.
     """
 
-    def __init__(
-        self,
-        entries: Sequence[Entry],
-        vectors: NDArray[np.float32] | None = None,
-        probes: NDArray[np.float32] | None = None,
-    ) -> None:
+    def __init__(self, entries: Sequence[Entry], vectors: Vectors | None = None) -> None:
         self.entries = tuple(entries)
         self._lexical = LexicalIndex([entry.text for entry in entries])
-        self._vectors = vectors
-        self._probe_mean, self._probe_deviation = 0.0, 1.0
-        if vectors is not None and probes is not None and len(vectors):
-            nearest = (probes @ vectors.T).max(axis=1)
-            self._probe_mean = float(nearest.mean())
-            self._probe_deviation = max(float(nearest.std()), 1e-3)
+        # A document's own score helps each of its passages: they say in other words what it says.
+        documents = {entry.document.path: entry.document for entry in entries}
+        positions = {path: position for position, path in enumerate(documents)}
+        self._document_of = np.array([positions[e.document.path] for e in entries], dtype=np.intp)
+        self._documents = LexicalIndex([f"{d.title}\n{d.body}" for d in documents.values()])
+        self._vectors = vectors if entries else None
+        self._noise, self._deviation = 0.0, 1.0
+        if self._vectors is not None:
+            nearest = (self._vectors.probes @ self._vectors.pieces.T).max(axis=1)
+            self._noise = float(nearest.mean())
+            self._deviation = max(float(nearest.std()), 1e-3)
         self._probe_score = max(
-            (float(self._lexical.scores(words(probe)).max(initial=0.0)) for probe in PROBES),
-            default=0.0,
+            float(self._lexical.scores(words(probe)).max(initial=0.0)) for probe in PROBES
         )
 
     @property
     def dimension(self) -> int:
         """Length of the vectors; 0 where questions can be compared by words only."""
-        return 0 if self._vectors is None else self._vectors.shape[1]
+        return 0 if self._vectors is None else self._vectors.pieces.shape[1]
 
     def rank(self, query: str, vector: Vector | None, limit: int) -> list[Ranked]:
         """Give the relevant entries, best first; by words only where there is no vector."""
@@ -101,16 +114,18 @@ class Ranking:
         terms = words(query)
         lexical = self._lexical.scores(terms)
         coverage = self._lexical.coverage(terms)
+        fused = _reciprocal_ranks(lexical)
+        fused += _reciprocal_ranks(self._documents.scores(terms))[self._document_of]
+        best = 2 / (RRF_K + 1)
         if vector is None or self._vectors is None:
-            fused, best = _reciprocal_ranks(lexical), 1 / (RRF_K + 1)
             relevant = coverage >= MIN_COVERAGE
             if self._probe_score:
                 relevant |= lexical >= MIN_SCORE_OVER_PROBES * self._probe_score
         else:
-            similarity = self._vectors @ vector
-            fused = _reciprocal_ranks(lexical) + _reciprocal_ranks(similarity)
-            best = 2 / (RRF_K + 1)
-            above_noise = (similarity - self._probe_mean) / self._probe_deviation
+            similarity = self._vectors.nearest(vector)
+            fused += _reciprocal_ranks(similarity)
+            best = 3 / (RRF_K + 1)
+            above_noise = (similarity - self._noise) / self._deviation
             relevant = above_noise + COVERAGE_WEIGHT * coverage >= MIN_RELEVANCE
         order = np.argsort(-fused, kind="stable")
         return [

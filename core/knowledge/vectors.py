@@ -111,4 +111,5 @@ def same_model(one: Vector, other: Vector) -> bool:
 
 def matrix(vectors: Mapping[str, Vector], keys: Iterable[str]) -> NDArray[np.float32]:
     """Stack vectors as rows, in the order of the keys."""
-    return np.stack([vectors[key] for key in keys])
+    rows = [vectors[key] for key in keys]
+    return np.stack(rows) if rows else np.zeros((0, 1), dtype=np.float32)
