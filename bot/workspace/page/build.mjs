@@ -11,7 +11,10 @@ await mkdir(target, { recursive: true });
 
 const { metafile } = await build({
   absWorkingDir: here,
-  entryPoints: { app: "src/main.tsx" },
+  entryPoints: [
+    { in: "src/main.tsx", out: "app" },
+    { in: "src/styles/index.css", out: "app" },
+  ],
   outdir: target,
   bundle: true,
   minify: true,
@@ -20,10 +23,12 @@ const { metafile } = await build({
   define: { "process.env.NODE_ENV": '"production"' },
   legalComments: "none", // LICENSES.txt carries them
   charset: "utf8",
+  loader: { ".woff2": "file" },
+  assetNames: "[name]",
   metafile: true,
   logLevel: "warning",
 });
-await cp(join(here, "src", "index.html"), join(target, "index.html"));
+for (const name of ["index.html", "icon.svg"]) await cp(join(here, "src", name), join(target, name));
 await writeFile(join(target, "LICENSES.txt"), await licences(Object.keys(metafile.inputs)));
 
 /** The name, version, licence and licence text of every package that went into the bundle. */

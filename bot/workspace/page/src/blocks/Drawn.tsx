@@ -6,15 +6,15 @@ import { memo, useMemo } from "react";
 import { emoji } from "../model/format";
 import { isSafeLink } from "../model/mrkdwn";
 import type { Json } from "../model/protocol";
-import { useWorkspaceContext } from "../view/context";
+import { useDirectory } from "../view/context";
+import { type NameOf, prepare } from "./prepare";
 
 type Hooks = NonNullable<MessageProps["hooks"]>;
 
 const Library = memo(Message);
 
-export function Drawn({ blocks }: { blocks: Json[] }) {
-  const { page, theme, person, channel, go } = useWorkspaceContext();
-  const { users, channels, user_groups: groups, user: me } = page;
+export function Drawn({ block }: { block: Json }) {
+  const { users, channels, groups, me, theme, person, channel, go } = useDirectory();
 
   const data = useMemo(
     () => ({
@@ -28,12 +28,12 @@ export function Drawn({ blocks }: { blocks: Json[] }) {
   const hooks = useMemo(
     (): Hooks => ({
       user: ({ id }) => (
-        <span className={`mention ${id === me ? "mention-me" : ""}`}>@{person(id)?.real_name ?? id}</span>
+        <span className={`mention ${id === me.id ? "mention-me" : ""}`}>@{person(id)?.real_name ?? id}</span>
       ),
       usergroup: ({ id }) => {
         const group = groups.find((one) => one.id === id);
         return (
-          <span className={`mention ${group?.users.includes(me) ? "mention-me" : ""}`}>@{group?.handle ?? id}</span>
+          <span className={`mention ${group?.users.includes(me.id) ? "mention-me" : ""}`}>@{group?.handle ?? id}</span>
         );
       },
       channel: ({ id }) => {
@@ -59,12 +59,21 @@ export function Drawn({ blocks }: { blocks: Json[] }) {
           <span>{children}</span>
         ),
     }),
-    [groups, me, person, channel, go],
+    [groups, me.id, person, channel, go],
   );
+
+  const blocks = useMemo(() => {
+    const nameOf: NameOf = {
+      user: (id) => person(id)?.real_name ?? id,
+      channel: (id) => channel(id)?.name ?? id,
+      group: (id) => groups.find((one) => one.id === id)?.handle ?? id,
+    };
+    return [prepare(block, nameOf) as Block];
+  }, [block, person, channel, groups]);
 
   return (
     <Library
-      blocks={blocks as Block[]}
+      blocks={blocks}
       name=""
       logo=""
       withoutWrapper

@@ -15,13 +15,13 @@ export function PlainText({ text }: { text: string }) {
 /** A `mrkdwn` or `plain_text` object. */
 export function TextObject({ text }: { text: Json }) {
   const { type, text: said, verbatim } = text as { type: string; text: string; verbatim?: boolean };
-  const blocks = useMemo(
-    () => [type === "mrkdwn" ? richText(said, { verbatim: verbatim ?? false }) : plainRichText(said)],
+  const block = useMemo(
+    () => (type === "mrkdwn" ? richText(said, { verbatim: verbatim ?? false }) : plainRichText(said)),
     [type, said, verbatim],
   );
   return (
     <div className="text">
-      <Drawn blocks={blocks} />
+      <Drawn block={block} />
     </div>
   );
 }

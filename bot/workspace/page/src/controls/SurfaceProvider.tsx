@@ -3,7 +3,7 @@
 import { type ReactNode, useMemo } from "react";
 
 import type { Json } from "../model/protocol";
-import { useWorkspaceContext } from "../view/context";
+import { useDirectory } from "../view/context";
 import { useConfirm } from "./confirm";
 import { fieldOf, type Surface, SurfaceContext, useValues, withValue } from "./surface";
 
@@ -21,7 +21,7 @@ interface Props {
 const NO_ERRORS: Record<string, string> = {};
 
 export function SurfaceProvider({ where, thread = null, blocks, errors = NO_ERRORS, state, children }: Props) {
-  const { send } = useWorkspaceContext();
+  const { send } = useDirectory();
   const confirm = useConfirm();
   const own = useValues(blocks);
   const { values, setTyped } = state ?? own;

@@ -9,6 +9,9 @@ export interface Place {
   home: boolean;
 }
 
+/** In the address, for the direct message with the bot, whose id differs from user to user. */
+export const DIRECT = "dm";
+
 /** `#/U01/C02`, `#/U01/C02/1712.000100` (a thread), `#/U01/D03/home`. */
 export function readPlace(hash: string): Place {
   const [, user, channel, rest] = hash.split("/");

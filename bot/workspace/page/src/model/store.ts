@@ -201,7 +201,7 @@ function mentions(message: Message, page: PageState): boolean {
 }
 
 /** Notes of the page's own (see `useWorkspace`) are not the server's: a fetch keeps them. */
-export const NOTE_AUTHOR = "USLACKBOT";
+export const NOTE_AUTHOR = "NOTE";
 
 function withNotes(fetched: Message[], before: Message[] | undefined): Message[] {
   const notes = (before ?? []).filter((message) => message.user === NOTE_AUTHOR);

@@ -1,0 +1,37 @@
+/** A person's initials on their colour; the bot's seal; an emoji when the bot asks for one. */
+
+import { emoji, initials, personColour } from "../model/format";
+import type { User } from "../model/protocol";
+
+interface Props {
+  user: Pick<User, "id" | "real_name" | "is_bot">;
+  size?: "small" | "medium" | "large" | "tiny";
+  /** `:robot_face:`, instead of the bot's own picture. */
+  icon?: string | null;
+}
+
+export function Avatar({ user, size = "medium", icon = null }: Props) {
+  const picture = icon ? emoji(icon.replaceAll(":", "")) : undefined;
+  if (picture) {
+    return (
+      <span className={`avatar ${size} emoji-avatar`} aria-hidden>
+        {picture}
+      </span>
+    );
+  }
+  if (user.is_bot) {
+    return (
+      <span className={`avatar ${size} bot-avatar`} aria-hidden>
+        <svg viewBox="0 0 36 36">
+          <path d="M10 19.5l5.5 5.5L27 12" />
+          <path d="M8 29.5h20" />
+        </svg>
+      </span>
+    );
+  }
+  return (
+    <span className={`avatar ${size} person-${personColour(user.id)}`} aria-hidden>
+      {initials(user.real_name)}
+    </span>
+  );
+}
