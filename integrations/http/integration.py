@@ -14,8 +14,9 @@ from core.security.secrets import Secrets
 from core.state import AIIntegration
 from core.workflows.actions import Action
 from integrations.base import Integration, check_secret_names, read_secret, read_settings
-from integrations.http.actions import Host, HttpRequest
+from integrations.http.actions import HttpRequest
 from integrations.http.addresses import PinningResolver
+from integrations.http.request import Host
 
 
 class HttpSettings(Frozen):
