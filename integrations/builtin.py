@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from core.ports import Messenger
+from core.ports import Messenger, PresentationError
 from core.records import Idempotency, Identifier, Place, Risk
 from core.services.ai import OrchestratorError
 from core.workflows.actions import Action, ActionContext, ActionError, ActionResult
@@ -99,7 +99,10 @@ class PostMessage(Action[PostArguments]):
     async def execute(self, arguments: PostArguments, context: ActionContext) -> ActionResult:
         """See `Action.execute`."""
         place = Place(channel=arguments.channel) if arguments.channel else context.place
-        posted = await self._messenger.say(place, arguments.text, context.key)
+        try:
+            posted = await self._messenger.say(place, arguments.text, context.key)
+        except PresentationError as error:
+            raise ActionError(f"The message could not be posted: {error}") from error
         return ActionResult(
             summary=f"Posted {'in ' + arguments.channel if arguments.channel else 'here'}",
             values={"channel": posted.channel, "message": posted.message},

@@ -12,10 +12,10 @@ from core.security.secrets import Secrets
 from core.state import AIIntegration
 from core.workflows.actions import Action, ActionError
 from integrations.base import Health, Integration, check_secret_names, read_settings
+from integrations.git.history import CreateTag, ReadLog
 from integrations.git.repositories import Repositories
 from integrations.git.repository import Repository, RepositorySettings
 from integrations.git.revert import RevertCommit
-from integrations.git.history import CreateTag, ReadLog
 
 
 class GitSettings(Frozen):
