@@ -50,7 +50,7 @@ def main() -> int:
         places = ", ".join(str(item["loc"]) for item in error.errors(include_input=False))
         _answer(answers, ServerReady(error=f"The server's configuration is wrong at {places}."))
         return _EXIT_CONFIG
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     os.nice(config.niceness)
     torch.set_num_threads(config.threads or _usable_cores())
     return asyncio.run(_serve(config, answers))

@@ -1,0 +1,272 @@
+"""The models on this machine: a supervised model server in a child process.
+
+The child is an ordinary OpenAI-compatible server, so all requests go through
+`RemoteAIOrchestrator`; here is only its life: start, readiness, restart with backoff, end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, SecretStr
+
+from core.orchestrator import catalog
+from core.orchestrator.child import ModelServerProcess
+from core.orchestrator.remote import RemoteAIOrchestrator, ServerNotReachedError
+from core.orchestrator.wire import ServerConfig
+from core.services.ai import (
+    ChatChunk,
+    ChatReply,
+    ChatRequest,
+    ModelInfo,
+    OrchestratorError,
+    OrchestratorHealth,
+    OrchestratorUnavailableError,
+)
+
+logger = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+_READY_S = 180.0
+_FIRST_BACKOFF_S = 0.2
+_MAX_BACKOFF_S = 30.0
+_STABLE_S = 60.0  # a server that lived this long starts with the first backoff again
+_WAIT_WITHOUT_DEADLINE_S = 60.0
+_NOTICE_S = 2.0
+
+
+class _Deadline:
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left; a little more than none where it is over."""
+        return max(self._end - time.monotonic(), 0.001)
+
+
+def _within(request: ChatRequest, seconds: float) -> ChatRequest:
+    return request.model_copy(update={"deadline_s": seconds})
+
+
+class LocalAIOrchestrator:
+    """An `AIOrchestratorClient` over a model server of our own.
+
+    Where the server dies, requests in flight get `OrchestratorUnavailableError` at once; later
+    ones wait for the restart until their deadline.
+
+    Args:
+        models_dir: folder that `countersign models pull` fills.
+        chat_model: name of the chat model; None runs none.
+        embedding_model: name of the embedding model; None runs none.
+        threads: torch's threads; 0 means one for each core.
+        queue_limit: requests that may wait in the server.
+    """
+
+    def __init__(
+        self,
+        models_dir: Path,
+        chat_model: str | None = catalog.DEFAULT_CHAT_MODEL,
+        embedding_model: str | None = catalog.DEFAULT_EMBEDDING_MODEL,
+        threads: int = 0,
+        queue_limit: int = 64,
+    ) -> None:
+        self._chat_model = chat_model
+        self._embedding_model = embedding_model
+        self._config = ServerConfig(
+            token=SecretStr(secrets.token_urlsafe(32)),
+            chat=models_dir.absolute() / chat_model if chat_model else None,
+            embeddings=models_dir.absolute() / embedding_model if embedding_model else None,
+            threads=threads,
+            queue_limit=queue_limit,
+        )
+        self._changed = asyncio.Condition()
+        self._client: RemoteAIOrchestrator | None = None
+        self._child: ModelServerProcess | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._restarts = 0
+        self._detail = "The model server was not started: call `start` first."
+
+    @property
+    def server_pid(self) -> int | None:
+        """Process id of the model server that runs now."""
+        return self._child.pid if self._child else None
+
+    async def start(self) -> None:
+        """Start the server and wait until its models are loaded.
+
+        Raises:
+            OrchestratorError: a model is not installed or its files are altered.
+            OrchestratorUnavailableError: the server did not come up.
+        """
+        if self._supervisor is not None:
+            return
+        child, client = await self._launch()
+        self._supervisor = asyncio.create_task(self._supervise(child, client))
+        await self._set_client(client, "ready")
+
+    async def close(self) -> None:
+        """Stop the server; requests in flight end with `OrchestratorUnavailableError`."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._supervisor
+            self._supervisor = None
+        await self._set_client(None, "The model server was stopped.")
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """Generate a whole reply; raises `OrchestratorError` or a subclass."""
+        return await self._delegate(
+            request.deadline_s, lambda client, left: client.chat(_within(request, left))
+        )
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
+        """Generate a reply piece by piece; closing the iterator cancels the generation."""
+        deadline = _Deadline(request.deadline_s)
+        while True:
+            client = await self._wait_for_client(deadline)
+            try:
+                rest = _within(request, deadline.left)
+                async with contextlib.aclosing(client.stream(rest)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            except ServerNotReachedError as error:
+                await self._wait_for_another(client, error)
+            else:
+                return
+
+    async def choose(self, request: ChatRequest, choices: Sequence[str]) -> str:
+        """Let the model choose one of `choices`; raises `OrchestratorError` or a subclass."""
+        return await self._delegate(
+            request.deadline_s,
+            lambda client, left: client.choose(_within(request, left), choices),
+        )
+
+    async def structured(self, request: ChatRequest, schema: type[M]) -> M:
+        """Generate JSON of `schema`; raises `OrchestratorError` or a subclass."""
+        return await self._delegate(
+            request.deadline_s,
+            lambda client, left: client.structured(_within(request, left), schema),
+        )
+
+    async def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
+        """Embed texts; raises `OrchestratorError` or a subclass."""
+        return await self._delegate(
+            _WAIT_WITHOUT_DEADLINE_S, lambda client, _: client.embed(texts, model)
+        )
+
+    async def models(self) -> list[ModelInfo]:
+        """List the models that are loaded; raises `OrchestratorError` or a subclass."""
+        return await self._delegate(_WAIT_WITHOUT_DEADLINE_S, lambda client, _: client.models())
+
+    async def health(self) -> OrchestratorHealth:
+        """Say whether the server answers and how often it was restarted; never raises."""
+        client = self._client
+        if client is None:
+            return OrchestratorHealth(ready=False, detail=self._detail, restarts=self._restarts)
+        health = await client.health()
+        return health.model_copy(update={"restarts": self._restarts})
+
+    async def _delegate(
+        self, deadline_s: float, call: Callable[[RemoteAIOrchestrator, float], Awaitable[T]]
+    ) -> T:
+        """Call the server that runs now with the seconds that are left."""
+        deadline = _Deadline(deadline_s)
+        while True:
+            client = await self._wait_for_client(deadline)
+            try:
+                return await call(client, deadline.left)
+            except ServerNotReachedError as error:
+                await self._wait_for_another(client, error)
+
+    async def _wait_for_another(
+        self, client: RemoteAIOrchestrator, error: ServerNotReachedError
+    ) -> None:
+        """A dead server refuses connections a moment before its end is known: await that."""
+        try:
+            async with asyncio.timeout(_NOTICE_S), self._changed:
+                await self._changed.wait_for(lambda: self._client is not client)
+        except TimeoutError:
+            raise error from None
+
+    async def _wait_for_client(self, deadline: _Deadline) -> RemoteAIOrchestrator:
+        if self._client is not None:
+            return self._client
+        try:
+            async with asyncio.timeout(deadline.left), self._changed:
+                await self._changed.wait_for(
+                    lambda: self._client is not None or self._supervisor is None
+                )
+        except TimeoutError as error:
+            raise OrchestratorUnavailableError(
+                f"The model server did not come back in time: {self._detail}"
+            ) from error
+        if self._client is None:
+            raise OrchestratorUnavailableError(self._detail)
+        return self._client
+
+    async def _set_client(self, client: RemoteAIOrchestrator | None, detail: str) -> None:
+        async with self._changed:
+            self._client = client
+            self._detail = detail
+            self._changed.notify_all()
+
+    async def _launch(self) -> tuple[ModelServerProcess, RemoteAIOrchestrator]:
+        child = await ModelServerProcess.spawn(self._config)
+        try:
+            base_url = await child.ready(_READY_S)
+        except BaseException:
+            await child.stop()
+            raise
+        self._child = child
+        client = RemoteAIOrchestrator(
+            base_url,
+            self._config.token.get_secret_value(),
+            self._chat_model,
+            self._embedding_model,
+            use_proxy=False,
+        )
+        return child, client
+
+    async def _supervise(self, child: ModelServerProcess, client: RemoteAIOrchestrator) -> None:
+        """Start the server again whenever it ends, later and later where it ends soon."""
+        loop = asyncio.get_running_loop()
+        backoff = _FIRST_BACKOFF_S
+        while True:
+            born = loop.time()
+            try:
+                status = await child.wait()
+                self._child = None
+                detail = f"The model server ended with status {status} and is started again."
+                logger.error(detail)
+                await self._set_client(None, detail)
+            finally:
+                if self._child is not None:
+                    self._child = None
+                    await child.stop()
+                await client.close()
+            if loop.time() - born > _STABLE_S:
+                backoff = _FIRST_BACKOFF_S
+            child, client = await self._relaunch(backoff)
+            backoff = min(backoff * 2, _MAX_BACKOFF_S)
+            await self._set_client(client, "ready")
+
+    async def _relaunch(self, backoff: float) -> tuple[ModelServerProcess, RemoteAIOrchestrator]:
+        while True:
+            await asyncio.sleep(backoff)
+            self._restarts += 1
+            try:
+                return await self._launch()
+            except OrchestratorError as error:
+                logger.error("The model server cannot be started: %s", error)  # noqa: TRY400
+                self._detail = str(error)
+                backoff = min(backoff * 2, _MAX_BACKOFF_S)
