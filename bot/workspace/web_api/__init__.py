@@ -1,0 +1,1 @@
+"""Slack's Web API, the methods that the bot uses, one module for each family."""
