@@ -75,9 +75,10 @@ class PageApi:
     # --- reading ---
 
     async def state(self, request: web.Request) -> web.Response:
-        """Everything that a page needs to draw its frame."""
-        user = self._person(request.query.get("user", ""))
+        """Everything that a page needs to draw its frame; by default as the first person sees it."""
         ws, directory = self._ws, self._ws.directory
+        first = next((id_ for id_ in directory.users if id_ != directory.bot_user), "")
+        user = self._person(request.query.get("user", first))
         directory.open_im(user)
         channels = directory.channels_of(user)
         ids = {channel.id for channel in channels}

@@ -17,7 +17,7 @@ Rules that hold for every route:
 
 | route | in | out |
 | --- | --- | --- |
-| GET /page/state | user | `PageState` |
+| GET /page/state | user (left out: the first person) | `PageState` |
 | GET /page/messages | channel, user | `MessageList` (top level, oldest first) |
 | GET /page/replies | channel, ts, user | `MessageList` (the parent first) |
 | GET /page/home | user | `HomeView`; tells the bot `app_home_opened` (tab `home`) |
