@@ -75,7 +75,7 @@ class PageApi:
     # --- reading ---
 
     async def state(self, request: web.Request) -> web.Response:
-        """Everything that a page needs to draw its frame; by default as the first person sees it."""
+        """Everything that a page needs to draw its frame; by default for the first person."""
         ws, directory = self._ws, self._ws.directory
         first = next((id_ for id_ in directory.users if id_ != directory.bot_user), "")
         user = self._person(request.query.get("user", first))
