@@ -1,0 +1,205 @@
+"""The modal in which a person fills in a workflow's inputs, and how its values are read.
+
+What the form was filled with beforehand stays on our side: the modal carries the offer's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field, ValidationError
+from slackblocks import (
+    Block,
+    Element,
+    InputBlock,
+    ModalView,
+    NumberInput,
+    Option,
+    PlainText,
+    PlainTextInput,
+    RadioButtonGroup,
+    StaticSelectMenu,
+)
+
+from bot import names
+from bot.blocks.layout import Json, bold, cut, note, paragraph, rich, text, without_made_up_id
+from core.errors import InvalidRequestError
+from core.records import Frozen, Provenance, Scalar
+from core.state import AIWorkflow
+from core.workflows.definition import Parameter
+from core.workflows.plan import PlannedArgument
+
+_PREFIX = "parameter:"
+_ELEMENT = "value"
+
+
+class FormState(Frozen):
+    """What the modal carries in `private_metadata`; a person cannot gain anything by it.
+
+    Attributes:
+        offer: id of the offer that filled the form in beforehand.
+    """
+
+    workflow: str = Field(max_length=63)
+    channel: str = Field(max_length=80)
+    thread: str | None = Field(default=None, max_length=40)
+    offer: str | None = Field(default=None, max_length=300)
+
+    @classmethod
+    def read(cls, metadata: str) -> FormState:
+        """From `private_metadata`.
+
+        Raises:
+            InvalidRequestError: it is not one of ours.
+        """
+        try:
+            return cls.model_validate_json(metadata)
+        except ValidationError as error:
+            raise InvalidRequestError("This form is not known any more; open it again.") from error
+
+
+def run_form(
+    workflow: AIWorkflow, state: FormState, given: Mapping[str, PlannedArgument], place: str
+) -> Json:
+    """The modal.
+
+    Args:
+        given: values to begin with, such as an offer's.
+        place: where the run's card will be posted, for people.
+    """
+    blocks: list[Block] = [rich(paragraph([text(workflow.objective)]))]
+    untrusted = [name for name, argument in given.items() if not argument.provenance.trusted]
+    if untrusted:
+        words = f"Check these before you ask; nobody of the team wrote them: {', '.join(untrusted)}"
+        blocks.append(rich(paragraph([bold(words)])))
+    for name, parameter in workflow.parameters.items():
+        blocks.append(_input(name, parameter, given.get(name)))
+    blocks.append(note(f"Nothing runs from this form: the plan is posted in {place} to be signed."))
+    view: Json = ModalView(
+        title=cut(workflow.name, 24),
+        submit="Ask for this run",
+        close="Close",
+        callback_id=names.RUN_FORM,
+        private_metadata=state.model_dump_json(),
+        blocks=blocks,
+    ).to_dict()
+    return view | {"blocks": [without_made_up_id(block) for block in view["blocks"]]}
+
+
+def read_form(
+    workflow: AIWorkflow, values: Mapping[str, Mapping[str, Json]]
+) -> tuple[dict[str, Scalar], dict[str, str]]:
+    """The values of a submission, and for each input that is wrong what to change.
+
+    Args:
+        values: `view.state.values`: block id -> action id -> element.
+
+    Returns:
+        Values by parameter (those left empty are missing), and errors by block id.
+    """
+    found: dict[str, Scalar] = {}
+    errors: dict[str, str] = {}
+    for name, parameter in workflow.parameters.items():
+        block = _PREFIX + name
+        raw = _raw(values.get(block, {}).get(_ELEMENT, {}))
+        if raw is None:
+            if parameter.default is None:
+                errors[block] = f"{name} is needed: {cut(parameter.description, 150)}"
+            continue
+        try:
+            found[name] = parameter.read(name, _choice(parameter, raw))
+        except InvalidRequestError as error:
+            errors[block] = cut(str(error), 300)
+    return found, errors
+
+
+def with_provenance(
+    values: Mapping[str, Scalar], given: Mapping[str, PlannedArgument], user: str
+) -> dict[str, PlannedArgument]:
+    """Arguments of a submitted form: what was left as it was keeps where it came from."""
+    typed = Provenance(kind="person", detail=f"form, {user}")
+    return {
+        name: given[name]
+        if name in given and given[name].value == value
+        else PlannedArgument(value=value, provenance=typed)
+        for name, value in values.items()
+    }
+
+
+def _input(name: str, parameter: Parameter, given: PlannedArgument | None) -> InputBlock:
+    initial = parameter.default if given is None else given.value
+    hint = parameter.description
+    if given is not None:
+        hint += f" — filled in: {given.provenance.kind}, {given.provenance.detail}"
+        hint += "" if given.provenance.trusted else " (untrusted)"
+    return InputBlock(
+        PlainText(cut(name, 150)),
+        _element(parameter, initial),
+        block_id=_PREFIX + name,
+        hint=PlainText(cut(hint, 500)),
+        optional=parameter.default is not None,
+    )
+
+
+def _element(parameter: Parameter, initial: Scalar | None) -> Element:
+    if parameter.choices:
+        options = _options([str(choice) for choice in parameter.choices])
+        chosen = _chosen(options, None if initial is None else str(initial), parameter)
+        return StaticSelectMenu(_ELEMENT, options=options, initial_option=chosen)
+    if parameter.type == "boolean":
+        options = [Option(PlainText(word), word) for word in ("yes", "no")]
+        word = None if initial is None else str(initial).lower()
+        picked = {"true": options[0], "yes": options[0], "false": options[1], "no": options[1]}
+        return RadioButtonGroup(_ELEMENT, options, initial_option=picked.get(word or ""))
+    if parameter.type in {"integer", "number"}:
+        return NumberInput(
+            is_decimal_allowed=parameter.type == "number",
+            action_id=_ELEMENT,
+            initial_value=None if initial is None else str(initial),
+            min_value=_bound(parameter, parameter.minimum),
+            max_value=_bound(parameter, parameter.maximum),
+        )
+    return PlainTextInput(
+        _ELEMENT,
+        initial_value=None
+        if initial in {None, ""}
+        else cut(str(initial), parameter.max_length, ""),
+        multiline=parameter.max_length > 500,
+        max_length=parameter.max_length,
+    )
+
+
+def _options(choices: list[str]) -> list[Option]:
+    """Options by position, because a value may be longer than an option's value can be."""
+    return [
+        Option(PlainText(cut(choice, 75) or "(empty)"), str(position))
+        for position, choice in enumerate(choices)
+    ]
+
+
+def _chosen(options: list[Option], initial: str | None, parameter: Parameter) -> Option | None:
+    for option, choice in zip(options, parameter.choices, strict=True):
+        if str(choice) == initial:
+            return option
+    return None
+
+
+def _bound(parameter: Parameter, bound: float | None) -> str | None:
+    if bound is None:
+        return None
+    return str(int(bound)) if parameter.type == "integer" else format(bound, "f")
+
+
+def _raw(element: Json) -> str | None:
+    chosen = element.get("selected_option")
+    value = chosen.get("value") if isinstance(chosen, dict) else element.get("value")
+    return value if isinstance(value, str) and value != "" else None
+
+
+def _choice(parameter: Parameter, raw: str) -> Scalar:
+    """The chosen value, where `raw` is the position of a choice."""
+    if not parameter.choices:
+        return raw
+    if not raw.isdecimal() or int(raw) >= len(parameter.choices):
+        raise InvalidRequestError("That choice is not known any more; open the form again.")
+    return parameter.choices[int(raw)]

@@ -1,0 +1,32 @@
+"""Names that Slack sends back to us; builders, listeners and the manifest share them."""
+
+from __future__ import annotations
+
+APPROVE = "run.approve"
+APPROVE_BY_PHRASE = "run.approve_by_phrase"
+DENY = "run.deny"
+CANCEL = "run.cancel"
+RESOLVE_DONE = "run.resolve.done"
+RESOLVE_REPEAT = "run.resolve.repeat"
+RESOLVE_STOP = "run.resolve.stop"
+OPEN_OFFER = "form.offer"
+OPEN_WORKFLOW = "form.workflow"
+LINK = "link"
+HOME_REFRESH = "home.refresh"
+
+RUN_FORM = "form.run"
+PHRASE_FORM = "form.phrase"
+
+PERSISTED_ACTIONS = frozenset(
+    {APPROVE, DENY, CANCEL, RESOLVE_DONE, RESOLVE_REPEAT, RESOLVE_STOP, HOME_REFRESH}
+)
+"""Presses that are kept and then worked on."""
+
+FORM_ACTIONS = frozenset({APPROVE_BY_PHRASE, OPEN_OFFER, OPEN_WORKFLOW})
+"""Presses that open a modal at once, because their trigger is good for 3 seconds only."""
+
+EVENTS = ("app_home_opened", "app_mention", "agent_session_stopped", "message")
+"""Events that the listeners want."""
+
+METADATA = "countersign_post"
+"""`event_type` of the metadata on every message that is posted once by its key."""

@@ -1,0 +1,1 @@
+"""The edges to Slack: the Web API client, messages, people, streams, escaping."""
