@@ -75,7 +75,7 @@ class Commit(Payload):
 class Pusher(Payload):
     """Who pushed."""
 
-    name: str
+    name: str = ""
 
 
 class PushEvent(Payload):
@@ -91,6 +91,7 @@ class PushEvent(Payload):
     head_commit: Commit | None = None
     pusher: Pusher
     repository: Repository
+    sender: Account | None = None
 
 
 class Branch(Payload):

@@ -121,6 +121,7 @@ def _push(source: str, event_id: str, body: bytes) -> list[Event]:
     if when is None:
         raise MalformedDeliveryError("not a PushEvent: it says nowhere when it happened")
     what, _, ref = clip(payload.ref, 250).removeprefix("refs/").partition("/")
+    actor = clip(payload.pusher.name or (payload.sender.login if payload.sender else ""), 100)
     verb = "deleted" if payload.deleted else "force-pushed" if payload.forced else "pushed"
     attributes: dict[str, JsonValue] = {
         "repository": repository,
@@ -129,7 +130,7 @@ def _push(source: str, event_id: str, body: bytes) -> list[Event]:
         "tag": ref if what == "tags" else "",
         "sha": clip(payload.after, 64),
         "before": clip(payload.before, 64),
-        "actor": clip(payload.pusher.name, 100),
+        "actor": actor,
         "commits": len(payload.commits),
         "commit_title": clip((head.message if head else "").partition("\n")[0], 300),
         "forced": payload.forced,
@@ -142,7 +143,7 @@ def _push(source: str, event_id: str, body: bytes) -> list[Event]:
             kind="push",
             source=source,
             subject=repository,
-            title=clip(f"{payload.pusher.name} {verb} {ref} of {repository}", 500),
+            title=clip(f"{actor} {verb} {ref} of {repository}", 500),
             attributes=attributes,
             occurred_at=in_utc(when),
         )
