@@ -79,17 +79,17 @@ def header(text: str) -> HeaderBlock:
     return HeaderBlock(PlainText(cut(" ".join(text.split()) or "Untitled", 150)))
 
 
-def text(value: str, **style: bool) -> RichText:
+def text(value: str, **style: bool) -> RichTextElement:
     """A text element: Slack shows it as it is and looks for nothing in it."""
     return RichText(value or "\N{ZERO WIDTH SPACE}", **style)
 
 
-def bold(value: str) -> RichText:
+def bold(value: str) -> RichTextElement:
     """A label."""
     return text(value, bold=True)
 
 
-def code(value: str) -> RichText:
+def code(value: str) -> RichTextElement:
     """A value, monospaced."""
     return text(value, code=True)
 

@@ -91,7 +91,8 @@ def workflow(known: AIWorkflow, command: str, problem: str = "") -> Content:
     button = Button("Fill in a form…", names.OPEN_WORKFLOW, value=known.id)
     blocks.append(ActionsBlock([button], block_id=f"workflow:{known.id}"))
     inputs = "; ".join(f"{name}: {_described(p)}" for name, p in known.parameters.items())
-    spoken = f"{problem} {known.name}: {known.objective} Inputs: {inputs or 'none'}. For example: {example}"
+    spoken = f"{problem} {known.name}: {known.objective} Inputs: {inputs or 'none'}. "
+    spoken += f"For example: {example}"
     return Content(text=escape_mrkdwn(cut(spoken.strip(), 2_500)), blocks=dicts(blocks))
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from slackblocks import (
-    RichText,
     RichTextElement,
     RichTextLink,
     RichTextList,
@@ -163,7 +162,7 @@ class _Writer:
                     else:
                         yield self._text(token.content, style)
 
-    def _text(self, value: str, style: _Style, code: bool = False) -> RichText:
+    def _text(self, value: str, style: _Style, code: bool = False) -> RichTextElement:
         return text(self._take(value), **style.flags(code))
 
     def _link(self, url: str, label: str, style: _Style) -> RichTextLink:

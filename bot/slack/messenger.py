@@ -1,0 +1,254 @@
+"""The one way in which messages go to Slack."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from weakref import WeakValueDictionary
+
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot import names
+from bot.blocks.announcement import announcement as announcement_content
+from bot.blocks.layout import Content, dicts, rich
+from bot.blocks.markdown import plain_markdown, render_markdown
+from bot.slack.client import error_code, payload, slack_errors, unrepeated
+from bot.slack.directory import SlackDirectory
+from bot.slack.escaping import LinkPolicy, escape_mrkdwn
+from bot.slack.fitting import fitted
+from bot.slack.posts import PostStore
+from core.ports import Announcement, PostedMessage, PresentationError
+from core.records import Place
+from core.store.database import Database
+
+_ANOTHER_REPLICA = timedelta(seconds=5)
+_CLOCK_DIFFERENCE = timedelta(minutes=2)
+_LOOK_BACK_PAGES = 5
+_log = logging.getLogger(__name__)
+
+
+class SlackMessenger:
+    """Implements `core.ports.Messenger`, and posts for everything else in the bot.
+
+    Args:
+        links: which links in outsiders' Markdown stay links.
+    """
+
+    def __init__(
+        self,
+        client: AsyncWebClient,
+        database: Database,
+        directory: SlackDirectory,
+        links: LinkPolicy,
+    ) -> None:
+        self._client = client
+        self._poster = unrepeated(client)
+        self._posts = PostStore(database)
+        self._directory = directory
+        self._links = links
+        # One for each key in hand; a lock nobody holds is forgotten.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def say(self, place: Place, text: str, key: str) -> PostedMessage:
+        """Post once, by `key`. Markdown in `text` is drawn; mentions in it stay text.
+
+        Raises:
+            PresentationError: it could not be posted now.
+        """
+        blocks = dicts([rich(*render_markdown(text, self._links, 11_500))])
+        spoken = escape_mrkdwn(plain_markdown(text, 3_000)) or "(no text)"
+        return await self.post_once(place, Content(text=spoken, blocks=blocks), key)
+
+    async def announce(self, announcement: Announcement) -> PostedMessage:
+        """Post an announcement once, by its key.
+
+        Raises:
+            PresentationError: it could not be posted now.
+        """
+        content = announcement_content(announcement, self._links)
+        return await self.post_once(announcement.place, content, announcement.key)
+
+    async def post_once(self, place: Place, content: Content, key: str) -> PostedMessage:
+        """Post, unless a message with this key stands already; then find it.
+
+        Raises:
+            PresentationError: it could not be posted now.
+        """
+        posted, _ = await self.post_or_find(place, content, key)
+        return posted
+
+    async def post_or_find(
+        self, place: Place, content: Content, key: str
+    ) -> tuple[PostedMessage, bool]:
+        """As `post_once`; also whether it was posted just now, so that it says what is so."""
+        place = await self._resolved(place)
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            earlier = await self._posts.begin(key, place)
+            if earlier is not None:
+                if earlier.posted is not None:
+                    return earlier.posted, False
+                if found := await self._look_for(place, key, earlier.at):
+                    await self._posts.stands(key, found)
+                    return found, False
+            try:
+                posted = await self.post(place, content, key)
+            except PresentationError as error:
+                if isinstance(error.__cause__, SlackApiError):  # refused, so it stands nowhere
+                    await self._posts.forget(key)
+                raise
+            await self._posts.stands(key, posted)
+            return posted, True
+
+    async def post(self, place: Place, content: Content, key: str | None = None) -> PostedMessage:
+        """Post. Every message of the bot goes through here.
+
+        Raises:
+            PresentationError: it could not be posted now.
+        """
+        place = await self._resolved(place)
+        with slack_errors(f"post in {place.channel}"):
+            answer = await self._poster.chat_postMessage(
+                channel=place.channel,
+                thread_ts=place.thread,
+                text=content.text,
+                blocks=fitted(content.blocks),
+                metadata=_metadata(key) if key else None,
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+        ts = str(answer["ts"])
+        return PostedMessage(channel=str(answer["channel"]), message=ts, thread=place.thread or ts)
+
+    async def update(self, posted: PostedMessage, content: Content) -> None:
+        """Change a message in place.
+
+        Raises:
+            PresentationError: it could not be changed now.
+        """
+        with slack_errors(f"update a message in {posted.channel}"):
+            await self._client.chat_update(
+                channel=posted.channel,
+                ts=posted.message,
+                text=content.text,
+                blocks=fitted(content.blocks),
+            )
+
+    async def whisper(self, place: Place, user: str, content: Content) -> None:
+        """Tell one person only: there, or in their direct messages where the bot cannot post.
+
+        Raises:
+            PresentationError: neither worked.
+        """
+        place = await self._resolved(place)
+        if place.channel.startswith("D"):
+            await self.post(place, content)
+            return
+        blocks = fitted(content.blocks)
+        try:
+            with slack_errors(f"answer in {place.channel}"):
+                await self._poster.chat_postEphemeral(
+                    channel=place.channel,
+                    user=user,
+                    thread_ts=place.thread,
+                    text=content.text,
+                    blocks=blocks,
+                )
+        except PresentationError as error:
+            if not _out_of_reach(error):
+                raise
+            await self.post(Place(channel=await self.direct_channel(user)), content)
+
+    async def direct_channel(self, user: str) -> str:
+        """The channel of the direct messages with a person.
+
+        Raises:
+            PresentationError: it cannot be opened now.
+        """
+        with slack_errors("open a direct message"):
+            answer = await self._client.conversations_open(users=user)
+        return str(answer["channel"]["id"])
+
+    async def permalink(self, posted: PostedMessage) -> str | None:
+        """The address of a message; None where Slack gives none."""
+        try:
+            with slack_errors("give a message's address"):
+                answer = await self._client.chat_getPermalink(
+                    channel=posted.channel, message_ts=posted.message
+                )
+        except PresentationError as error:
+            _log.info("no permalink: %s", error)
+            return None
+        return str(answer["permalink"])
+
+    async def run_ids_in(self, place: Place) -> list[str]:
+        """Ids of the runs whose cards stand in a thread or started it, newest first."""
+        keys = await self._posts.keys_in(place, RUN_KEY)
+        return [key.removeprefix(RUN_KEY) for key in keys]
+
+    async def posted(self, key: str) -> PostedMessage | None:
+        """Where the message with this key stands, if it does."""
+        post = await self._posts.get(key)
+        return post.posted if post else None
+
+    async def _resolved(self, place: Place) -> Place:
+        if not place.channel.startswith("#"):
+            return place
+        return place.model_copy(update={"channel": await self._directory.channel_id(place.channel)})
+
+    async def _look_for(self, place: Place, key: str, begun: datetime) -> PostedMessage | None:
+        """The message that a process may have posted before it could note where.
+
+        Raises:
+            PresentationError: another process may be posting it right now.
+        """
+        if datetime.now(UTC) - begun < _ANOTHER_REPLICA:
+            raise PresentationError("The message was begun a moment ago; looking again soon.")
+        oldest = f"{(begun - _CLOCK_DIFFERENCE).timestamp():.6f}"
+        arguments: dict[str, Any] = {
+            "channel": place.channel,
+            "oldest": oldest,
+            "include_all_metadata": True,
+            "limit": 200,
+        }
+        for _ in range(_LOOK_BACK_PAGES):
+            with slack_errors(f"read {place.channel}"):
+                answer = await (
+                    self._client.conversations_replies(ts=place.thread, **arguments)
+                    if place.thread
+                    else self._client.conversations_history(**arguments)
+                )
+            page = payload(answer)
+            for message in page.get("messages", []):
+                if message.get("metadata", {}).get("event_payload", {}).get("key") == key:
+                    ts = str(message["ts"])
+                    return PostedMessage(
+                        channel=place.channel, message=ts, thread=place.thread or ts
+                    )
+            cursor = page.get("response_metadata", {}).get("next_cursor")
+            if not cursor:
+                return None
+            arguments["cursor"] = cursor
+        return None
+
+
+RUN_KEY = "run:"
+"""Beginning of the key under which a run's card is posted."""
+
+
+def _metadata(key: str) -> dict[str, Any]:
+    return {"event_type": names.METADATA, "event_payload": {"key": key}}
+
+
+def _out_of_reach(error: PresentationError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, SlackApiError) and error_code(cause) in {
+        "not_in_channel",
+        "channel_not_found",
+        "user_not_in_channel",
+        "is_archived",
+        "no_permission",
+    }
