@@ -143,7 +143,7 @@ def _cuts(
     start, end = _start(node), _end(node)
     indent = len(lines[start]) - len(lines[start].lstrip()) if depth else 0
     yield start, indent
-    if sum(len(line) + 1 for line in lines[start:end]) <= target_chars:
+    if _length(lines[start:end]) <= target_chars:
         return
     if node.type == "paragraph":
         for number in range(start + 1, end):
@@ -163,21 +163,37 @@ def _cuts(
 def _packed(
     cuts: Mapping[int, int], end: int, lines: Sequence[str], target_chars: int
 ) -> Iterator[tuple[int, int]]:
-    """Join neighbours up to the target size; what ends with a colon stays with what follows."""
-    start, size, filled, glued = min(cuts), 0, False, False
-    for begin, after in pairwise([*sorted(cuts), end]):
-        segment = lines[begin:after]
-        length = sum(len(line) + 1 for line in segment)
-        too_long = size + length > target_chars
-        if too_long and filled and (not glued or size > 2 * target_chars):
+    """Join neighbours up to the target size; blank pieces are left out."""
+    start, size, filled = min(cuts), 0, False
+    for begin, after in _introduced(cuts, end, lines, target_chars):
+        length = _length(lines[begin:after])
+        if filled and size + length > target_chars:
             yield start, begin
             start, size, filled = begin, 0, False
         size += length
-        text = _text(segment, 0)
-        if text:
-            filled, glued = True, text.rstrip().endswith(":")
+        filled = filled or any(line.strip() for line in lines[begin:after])
     if filled:
         yield start, end
+
+
+def _introduced(
+    cuts: Mapping[int, int], end: int, lines: Sequence[str], target_chars: int
+) -> Iterator[tuple[int, int]]:
+    """Give the parts between cuts; one that ends with a colon stays with what follows it."""
+    edges = [*sorted(cuts), end]
+    start, size = edges[0], 0
+    for begin, after in pairwise(edges):
+        size += _length(lines[begin:after])
+        colon = _text(lines[begin:after], 0).rstrip().endswith(":")
+        if not colon or size > 2 * target_chars:
+            yield start, after
+            start, size = after, 0
+    if start < end:
+        yield start, end
+
+
+def _length(lines: Sequence[str]) -> int:
+    return sum(len(line) + 1 for line in lines)
 
 
 def _text(lines: Sequence[str], indent: int) -> str:

@@ -17,7 +17,14 @@ from pydantic import BaseModel, ConfigDict
 
 from core.knowledge.chunking import Chunk, chunk_document
 from core.knowledge.probes import PROBES
-from core.knowledge.ranking import Entry, Ranked, Ranking, Vectors
+from core.knowledge.ranking import (
+    MIN_ALERT_RELEVANCE,
+    MIN_RELEVANCE,
+    Entry,
+    Ranked,
+    Ranking,
+    Vectors,
+)
 from core.knowledge.reading import Document, ReadFile, ReadingError, read_folders
 from core.knowledge.vectors import (
     CANARY,
@@ -37,7 +44,7 @@ MAX_QUERY_CHARS = 2000
 # Ranking fewer passages than this takes well under a millisecond: not worth a thread.
 INLINE_PASSAGES = 1000
 
-_ANY_CASE_BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\-]+")
+_NAME_BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_\-]+")
 
 
 class Passage(BaseModel):
@@ -172,18 +179,21 @@ class KnowledgeBase:
         """Find the runbook for an alert: the one that names it, otherwise the best by search.
 
         Where several name it, the one whose services occur among the labels' values is preferred.
+        What was only found by search is a guess: `alertname` is not in its front matter's alerts.
         """
         name = labels.get("alertname", "")
         values = set(labels.values())
         named = [d for d in self.documents.values() if name in d.front_matter.alerts]
         if named:
             return max(named, key=lambda d: len(values.intersection(d.front_matter.services)))
-        texts = [_ANY_CASE_BORDER.sub(" ", name)]
+        texts = [_NAME_BORDER.sub(" ", name)]
         texts += [(annotations or {}).get(key, "") for key in ("summary", "description")]
-        found = await self._search(". ".join(filter(None, texts)), 1)
+        found = await self._search(". ".join(filter(None, texts)), 1, MIN_ALERT_RELEVANCE)
         return found[0].entry.document if found else None
 
-    async def _search(self, query: str, limit: int) -> list[Ranked]:
+    async def _search(
+        self, query: str, limit: int, min_relevance: float = MIN_RELEVANCE
+    ) -> list[Ranked]:
         query = query.strip()[:MAX_QUERY_CHARS]
         ranking = self._ranking
         if not query or limit < 1 or not ranking.entries:
@@ -192,8 +202,8 @@ class KnowledgeBase:
         if vector is None:
             logger.warning("Searching by words only: embeddings are not available")
         if len(ranking.entries) <= INLINE_PASSAGES:
-            return ranking.rank(query, vector, limit)
-        return await asyncio.to_thread(ranking.rank, query, vector, limit)
+            return ranking.rank(query, vector, limit, min_relevance)
+        return await asyncio.to_thread(ranking.rank, query, vector, limit, min_relevance)
 
     async def _query_vector(self, query: str, dimension: int) -> Vector | None:
         if not dimension:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 MIN_CHARS = 100
 MAX_CHARS = 300
 
-_MARKUP = re.compile(r"```\w*|~~~\w*|[`*|]|-{3,}")
+_MARKUP = re.compile(r"^\s*(?:`{3,}|~{3,})\w*\s*$|[`*|]|-{3,}")
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+")
 _BLOCK_START = re.compile(r"\s*(?:\||[-*+]\s|\d{1,9}[.)]\s)")
 

@@ -24,7 +24,7 @@ from ruamel.yaml.events import AliasEvent, NodeEvent
 from core.errors import CountersignError
 from core.knowledge.outline import block_parser, headings
 
-MAX_FILE_BYTES = 1024 * 1024
+MAX_FILE_BYTES = 256 * 1024
 MAX_LINE_CHARS = 20_000
 MAX_FRONT_MATTER_CHARS = 16 * 1024
 MAX_FRONT_MATTER_DEPTH = 8
@@ -270,8 +270,10 @@ def _parse_front_matter(source: str, shown: str) -> FrontMatter:
         line = f"line {mark.line + 2}: " if mark is not None else ""
         problem = getattr(error, "problem", None) or "cannot be parsed"
         raise ReadingError(f"{shown}: {line}front matter is not YAML: {problem}") from None
-    except ValueError as error:  # such as the 13th month of a date
-        raise ReadingError(f"{shown}: front matter: {error}; put the value into quotes") from None
+    except ValueError:  # such as the 13th month of a date
+        raise ReadingError(
+            f"{shown}: front matter: a number or date cannot be read; put the value into quotes"
+        ) from None
 
 
 def _refuse_tricks(source: str, shown: str) -> None:
