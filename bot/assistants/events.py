@@ -52,7 +52,8 @@ class Proposed(Frozen):
 
     Attributes:
         arguments: only what the person typed, so each has the provenance `person`.
-        missing: parameters without a default for which the text has no value, in their order.
+        missing: parameters that a person must still give, in their order: without a value or a
+            default, or with a value in the text that does not fit.
     """
 
     workflow: AIWorkflow

@@ -30,6 +30,7 @@ _AFTER = ".:!?\"'`*)]}>,;|\u201d\u2019\u00bb\u2026"
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _QUANTITY = re.compile(r"(?<![\w.])(\d+(?:[.,]\d+)*)[\s-]?(%|[a-z]+)", re.IGNORECASE)
+_PARAGRAPH_END = re.compile(r"\n(?=\s*\n|\s*(?:[-*|]|\d{1,2}\.)\s)")
 _NUMBER_WORD = re.compile(rf"\b({'|'.join(NUMBER_WORDS)})\b", re.IGNORECASE)
 _MARK_INSIDE = re.compile(r"\w[^\w\s'\u2019]+\w|[\d_/\\~$#@=&+]")
 
@@ -37,26 +38,48 @@ _MARK_INSIDE = re.compile(r"\w[^\w\s'\u2019]+\w|[\d_/\\~$#@=&+]")
 class Sources:
     """What an answer may take from.
 
+    A sentence must be covered by one place, two neighbouring paragraphs, because true parts of
+    different places can be put together to something false.
+
     Args:
         passages: texts in Markdown, with their headings.
         question: what the person typed; its identifiers may be repeated.
     """
 
     def __init__(self, passages: Iterable[str], question: str) -> None:
-        quoted = "\n".join(passages)
-        everything = f"{quoted}\n{question}"
+        self._places = []
+        for passage in passages:
+            paragraphs = _paragraphs(passage)
+            pairs = zip(paragraphs, [*paragraphs[1:], ""], strict=True)
+            self._places += [_Place(f"{first}\n\n{second}", question) for first, second in pairs]
+
+    def unsupported(self, sentence: str) -> str | None:
+        """Return what speaks against the sentence, for the log; None if it may be shown."""
+        if match := _BROADCAST.search(sentence):
+            return match[0]
+        problem = "there are no sources"
+        for place in self._places:
+            found = place.unsupported(sentence)
+            if found is None:
+                return None
+            problem = found
+        return problem
+
+
+class _Place:
+    """One place of the sources, and the question."""
+
+    def __init__(self, text: str, question: str) -> None:
+        everything = f"{text}\n{question}"
         self._sequence = _joined(_tokens(everything))
         self._folded = self._sequence.casefold()
         self._code = _code_lines(everything)
         self._quantities = _quantities(everything)
         self._numbers = frozenset(_NUMBER.findall(everything))
         self._words = _meaning(everything)
-        self._new = _meaning(quoted) - _meaning(question)
+        self._new = _meaning(text) - _meaning(question)
 
     def unsupported(self, sentence: str) -> str | None:
-        """Return the first part that no source has, for the log; None if it may be shown."""
-        if match := _BROADCAST.search(sentence):
-            return match[0]
         for code in _CODE.finditer(sentence):
             if not self._has_code(_spaced(code[2])):
                 return code[2]
@@ -95,6 +118,18 @@ class Sources:
         if len(words & self._new) < NEW_WORDS:
             return "nothing but the question's words"
         return None
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Paragraphs, list items and rows of tables; a code block is one."""
+    found: list[str] = []
+    rest = 0
+    for block in _FENCED.finditer(text):
+        found += _PARAGRAPH_END.split(text[rest : block.start()])
+        found.append(block[0])
+        rest = block.end()
+    found += _PARAGRAPH_END.split(text[rest:])
+    return [paragraph for paragraph in found if paragraph.strip()]
 
 
 def _tokens(text: str) -> list[str]:

@@ -70,7 +70,7 @@ class AssistantService:
     ) -> None:
         models = ChatModels(state.models, orchestrator)
         self._assistants = state.assistants
-        self._router = Router(state, orchestrator)
+        self._router = Router(state, orchestrator, models)
         self._answerer = Answerer(orchestrator, models, knowledge)
         self._digester = Digester(orchestrator, models, activity)
 

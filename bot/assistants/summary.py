@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 MAX_TOKENS = 160
 MAX_SENTENCES = 4
+MAX_LEFT_OUT = 6
+"""So many sentences that are not covered end the generation: a small model only repeats itself."""
 DEADLINE_S = 90.0
 
 
@@ -38,30 +40,29 @@ async def grounded_sentences(
     """
     buffer = SentenceBuffer()
     given: set[str] = set()
-
-    def passes(sentence: str) -> bool:
-        if not sentence or sentence.casefold() in given:
-            return False
-        if problem := sources.unsupported(sentence):
-            logger.info("A generated sentence was left out: no source has %r", problem[:200])
-            return False
-        given.add(sentence.casefold())
-        return True
-
+    left_out = 0
     # The protocol says iterator; that closing it cancels makes it a generator.
     chunks = cast("AsyncGenerator[ChatChunk, None]", orchestrator.stream(request))
     async with aclosing(chunks):
         async for chunk in chunks:
-            for sentence in buffer.add(chunk.text):
-                if passes(sentence):
+            ended = chunk.finish_reason is not None
+            for sentence in [*buffer.add(chunk.text), *([buffer.rest()] if ended else [])]:
+                if _passes(sentence, sources, given):
+                    given.add(sentence.casefold())
                     yield sentence
-                if len(given) >= MAX_SENTENCES:
-                    return
-            if chunk.finish_reason is not None:
-                break
-    last = buffer.rest()
-    if is_whole(last) and passes(last):
-        yield last
+                else:
+                    left_out += 1
+            if ended or len(given) >= MAX_SENTENCES or left_out >= MAX_LEFT_OUT:
+                return
+
+
+def _passes(sentence: str, sources: Sources, given: set[str]) -> bool:
+    if not is_whole(sentence) or sentence.casefold() in given:
+        return False
+    if problem := sources.unsupported(sentence):
+        logger.info("A generated sentence was left out: no source has %r", problem[:200])
+        return False
+    return True
 
 
 def why_missing(error: OrchestratorError, begun: bool = False) -> str:
