@@ -39,9 +39,12 @@ _FLAGS = (
 )
 
 _FIND = """
-function find(selector) {
-  const all = document.querySelectorAll(/^[\\w.+-]+$/.test(selector)
-    ? `[data-testid="${selector}"]` : selector);
+function find(target) {
+  const named = /^[\\w.+-]+$/.test(target)
+    ? document.querySelectorAll(`[data-testid="${target}"]`) : [];
+  const plainTag = /^[a-z][a-z0-9]*$/.test(target);
+  const all = named.length > 0 || (/^[\\w.+-]+$/.test(target) && !plainTag)
+    ? named : document.querySelectorAll(target);
   return [...all].find((one) => one.getClientRects().length > 0) ?? null;
 }
 """
@@ -67,8 +70,8 @@ class BrowserTimeoutError(AssertionError):
 class Browser:
     """One Chromium with one tab.
 
-    A *target* below is a `data-testid` (letters, digits, `-`, `_`, `.`, `+` only) or any CSS
-    selector; the first visible match counts.
+    A *target* below is a `data-testid` (letters, digits, `-`, `_`, `.`, `+` only), an element's
+    name such as `body`, or any other CSS selector; the first visible match counts.
 
     Attributes:
         errors: uncaught exceptions and console errors of the page, in order.
@@ -248,11 +251,15 @@ class Browser:
         deadline = time.monotonic() + limit
         while not await self.evaluate(condition):
             if time.monotonic() > deadline:
-                shown = await self.text(target) or await self.text("body")
                 raise BrowserTimeoutError(
-                    f"waited {limit:.0f} s for {what}; the page shows:\n{(shown or '')[-1500:]}"
+                    f"waited {limit:.0f} s for {what}; {await self._shown(target)}"
                 )
             await asyncio.sleep(_POLL_S)
+
+    async def _shown(self, target: str) -> str:
+        shown = await self.text(target) or await self.text("body") or ""
+        errors = f"\nand these errors came: {self.errors}" if self.errors else ""
+        return f"the page shows:\n{shown[-1500:]}{errors}"
 
     async def text(self, target: str) -> str | None:
         """The visible text of a target, None when it is not there."""
@@ -305,8 +312,8 @@ class Browser:
             before = place
             if time.monotonic() > deadline:
                 raise BrowserTimeoutError(
-                    f"{target!r} cannot be reached within {self._timeout:.0f} s; the page shows:\n"
-                    f"{(await self.text('body') or '')[-1500:]}"
+                    f"{target!r} cannot be reached within {self._timeout:.0f} s; "
+                    f"{await self._shown('body')}"
                 )
             await asyncio.sleep(_POLL_S)
 

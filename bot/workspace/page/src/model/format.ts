@@ -49,16 +49,33 @@ export function personColour(id: string): number {
 
 /** The emoji of a Slack name such as `white_check_mark` or `wave::skin-tone-2`. */
 export function emoji(name: string): string | undefined {
-  return emojiByName(SLACK_NAMES[name] ?? name.split("::")[0] ?? name);
+  const base = name.split("::")[0] ?? name;
+  return SLACK_NAMES[base] ?? emojiByName(base);
 }
 
 /** Names that Slack knows and node-emoji does not. */
 const SLACK_NAMES: Record<string, string> = {
-  thumbsup: "+1",
-  thumbsdown: "-1",
-  large_green_circle: "green_circle",
-  large_yellow_circle: "yellow_circle",
-  large_red_square: "red_square",
+  black_right_pointing_triangle: "▶️",
+  black_square_for_stop: "⏹️",
+  book: "📖",
+  double_vertical_bar: "⏸️",
+  envelope: "✉️",
+  large_green_circle: "🟢",
+  large_green_square: "🟩",
+  large_orange_circle: "🟠",
+  large_purple_circle: "🟣",
+  large_red_square: "🟥",
+  large_yellow_circle: "🟡",
+  lower_left_ballpoint_pen: "🖊️",
+  octagonal_sign: "🛑",
+  pencil: "📝",
+  robot_face: "🤖",
+  satellite_antenna: "📡",
+  simple_smile: "🙂",
+  spiral_calendar_pad: "🗓️",
+  thinking_face: "🤔",
+  thumbsdown: "👎",
+  thumbsup: "👍",
 };
 
 /** Replaces `:shortcodes:` of known emoji. */

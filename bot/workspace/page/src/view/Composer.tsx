@@ -1,6 +1,6 @@
 /** Where one writes: Enter sends, Shift+Enter breaks the line, and words are completed. */
 
-import { AtSign, SendHorizontal, Slash, SmilePlus, Zap } from "lucide-react";
+import { AtSign, SendHorizontal, SmilePlus, SquareSlash, Zap } from "lucide-react";
 import { type KeyboardEvent, useId, useLayoutEffect, useRef, useState } from "react";
 
 import { complete, type Suggestion, usageHint } from "../model/completion";
@@ -81,8 +81,8 @@ export function Composer({ channel, thread, placeholder, testId, alsoTo }: Props
       setDismissed(text);
     } else if (chosen && (event.key === "Tab" || (event.key === "Enter" && !event.shiftKey))) {
       event.preventDefault();
-      // A command that is already complete is sent.
-      if (event.key === "Enter" && chosen.kind === "command" && chosen.key === text.trim()) void submit();
+      const isComplete = completion && text.slice(completion.from, completion.to) === chosen.insert.trim();
+      if (event.key === "Enter" && isComplete) void submit();
       else choose(chosen);
     } else if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
@@ -148,7 +148,7 @@ export function Composer({ channel, thread, placeholder, testId, alsoTo }: Props
           <SmilePlus size={18} aria-hidden />
         </EmojiPicker>
         {button("Mention someone", <AtSign size={18} aria-hidden />, () => insert(caret, caret, /(^|\s)$/.test(text.slice(0, caret)) ? "@" : " @"))}
-        {text === "" && page.commands.length > 0 && button("Run a command", <Slash size={18} aria-hidden />, () => insert(0, 0, "/"))}
+        {text === "" && page.commands.length > 0 && button("Run a command", <SquareSlash size={18} aria-hidden />, () => insert(0, 0, "/"))}
         <button
           type="submit"
           className="send"

@@ -67,7 +67,7 @@ export function Popover({ anchor, onClose, align = "start", className = "", fit 
   }, [anchor, onClose]);
 
   return (
-    <div ref={box} className={`popover ${className}`} style={place ?? { left: 0, top: 0, visibility: "hidden" }}>
+    <div ref={box} className={`popover ${className}`} style={place ?? { left: 0, top: 0, opacity: 0 }}>
       {children}
     </div>
   );
