@@ -23,6 +23,9 @@ Readiness = Callable[[], Awaitable[Mapping[str, str | None]]]
 """For each part of the application None where it is ready, else in words why not."""
 
 BODY_TIMEOUT_S = 15.0
+LINGERING_S = 1.0
+"""For `web.AppRunner(lingering_time=…)`: how long what is left of a refused body is thrown away
+before the connection is closed. aiohttp's own 10 s let a hostile sender hold connections."""
 RETRY_AFTER_S = 10
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 
