@@ -15,7 +15,6 @@ from urllib.parse import quote
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from core.knowledge.chunking import Chunk, chunk_document
 from core.knowledge.probes import PROBES
 from core.knowledge.ranking import (
     MIN_ALERT_RELEVANCE,
@@ -24,6 +23,7 @@ from core.knowledge.ranking import (
     Ranked,
     Ranking,
     Vectors,
+    prepare,
 )
 from core.knowledge.reading import Document, ReadFile, ReadingError, read_folders
 from core.knowledge.vectors import (
@@ -98,7 +98,7 @@ class IndexReport(BaseModel):
 
 class _Read(NamedTuple):
     documents: dict[str, Document]
-    chunks: dict[str, tuple[Chunk, ...]]
+    entries: dict[str, tuple[Entry, ...]]
     problems: tuple[str, ...]
 
 
@@ -220,7 +220,7 @@ class KnowledgeBase:
         return vector
 
     def _passage(self, ranked: Ranked) -> Passage:
-        document, chunk = ranked.entry
+        document, chunk = ranked.entry.document, ranked.entry.chunk
         return Passage(
             document=document.path,
             title=document.title,
@@ -237,7 +237,7 @@ class KnowledgeBase:
         """Read what changed and cut it. Blocking; only one at a time."""
         self._files, problems = read_folders(self._folders, self._files)
         documents: dict[str, Document] = {}
-        chunks: dict[str, tuple[Chunk, ...]] = {}
+        entries: dict[str, tuple[Entry, ...]] = {}
         for file in self._files.values():
             if file.document is None:
                 problems.append(file.problem or "")
@@ -245,20 +245,17 @@ class KnowledgeBase:
             path = file.document.path
             try:
                 if self._read.documents.get(path) is file.document:
-                    chunks[path] = self._read.chunks[path]
+                    entries[path] = self._read.entries[path]
                 else:
-                    chunks[path] = tuple(chunk_document(file.document))
+                    entries[path] = prepare(file.document)
                 documents[path] = file.document
             except ReadingError as error:
                 problems.append(str(error))
-        return _Read(documents, chunks, tuple(problems))
+        return _Read(documents, entries, tuple(problems))
 
     async def _rebuild(self, read: _Read) -> int:
-        entries = [Entry(read.documents[path], c) for path, cut in read.chunks.items() for c in cut]
-        texts = [entry.embedded_texts for entry in entries]
-        keys = [[digest(text) for text in each] for each in texts]
-        flat = list(chain.from_iterable(keys))
-        wanted = dict(zip(flat, chain.from_iterable(texts), strict=True))
+        entries = list(chain.from_iterable(read.entries.values()))
+        wanted = {piece.key: piece.text for entry in entries for piece in entry.pieces}
         try:
             embedded = await self._embed_missing(wanted)
         except OrchestratorError as error:
@@ -268,13 +265,7 @@ class KnowledgeBase:
                 self._read, self._has_embeddings = read, False
             return 0
         known = self._vectors or {}
-        lengths = [len(each) for each in keys]
-        vectors = Vectors(
-            pieces=matrix(known, flat),
-            starts=np.cumsum([0, *lengths[:-1]], dtype=np.intp),
-            probes=matrix(known, map(digest, PROBES)),
-        )
-        self._ranking = await asyncio.to_thread(Ranking, entries, vectors)
+        self._ranking = await asyncio.to_thread(_ranking, entries, known)
         self._read, self._has_embeddings = read, True
         return embedded
 
@@ -283,16 +274,34 @@ class KnowledgeBase:
         wanted = {**texts, **{digest(text): text for text in (*PROBES, CANARY)}}
         known = self._vectors
         if known is None:
-            known = await asyncio.to_thread(self._cache.load) if self._cache else {}
-            if known:
-                canary = (await embed_checked(self._embed, [CANARY]))[0]
-                if digest(CANARY) not in known or not same_model(canary, known[digest(CANARY)]):
-                    logger.info("The embedding model is another one: embedding everything anew")
-                    known = {}
+            known = await self._load_cache()
         missing = [key for key in wanted if key not in known]
-        fresh = await embed_checked(self._embed, [wanted[key] for key in missing])
-        known = {**known, **dict(zip(missing, fresh, strict=True))}
-        self._vectors = {key: known[key] for key in wanted}
-        if self._cache and missing:
-            await asyncio.to_thread(self._cache.replace, self._vectors)
-        return len(texts.keys() & set(missing))
+        found = await embed_checked(self._embed, [wanted[key] for key in missing])
+        fresh = dict(zip(missing, found, strict=True))
+        stale = known.keys() - wanted.keys()
+        self._vectors = {key: fresh[key] if key in fresh else known[key] for key in wanted}
+        if self._cache and (fresh or stale):
+            await asyncio.to_thread(self._cache.update, fresh, stale)
+        return len(texts.keys() & fresh.keys())
+
+    async def _load_cache(self) -> dict[str, Vector]:
+        known = await asyncio.to_thread(self._cache.load) if self._cache else {}
+        if not known:
+            return {}
+        canary = (await embed_checked(self._embed, [CANARY]))[0]
+        if digest(CANARY) in known and same_model(canary, known[digest(CANARY)]):
+            return known
+        logger.info("The embedding model is another one: embedding everything anew")
+        if self._cache:
+            await asyncio.to_thread(self._cache.update, {}, known.keys())
+        return {}
+
+
+def _ranking(entries: Sequence[Entry], known: Mapping[str, Vector]) -> Ranking:
+    lengths = [len(entry.pieces) for entry in entries]
+    vectors = Vectors(
+        pieces=matrix(known, (piece.key for entry in entries for piece in entry.pieces)),
+        starts=np.cumsum([0, *lengths[:-1]], dtype=np.intp),
+        probes=matrix(known, map(digest, PROBES)),
+    )
+    return Ranking(entries, vectors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import bm25s
 import numpy as np
@@ -22,12 +23,18 @@ MAX_WORD_CHARS = 60
 
 def words(text: str) -> list[str]:
     """List the stems of a text; names such as `KubePodCrashLooping` give their parts as well."""
-    stem = stemmer("english").stemWord
     return [
-        stem(word)
+        _stem(word)
         for word in _split(text)
         if word not in _STOPWORDS and 1 < len(word) <= MAX_WORD_CHARS
     ]
+
+
+@lru_cache(maxsize=50_000)
+def _stem(word: str) -> str:
+    # A stemmer keeps the word that it is at, so threads must not share one.
+    stem: str = stemmer("english").stemWord(word)
+    return stem
 
 
 def _split(text: str) -> Iterator[str]:
@@ -42,20 +49,19 @@ def _split(text: str) -> Iterator[str]:
 
 
 class LexicalIndex:
-    """BM25 over texts, by position in the sequence that it was made of."""
+    """BM25 over the words of texts, by position in the sequence that it was made of."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        tokens = [words(text) for text in texts]
-        self._count = len(tokens)
+    def __init__(self, texts: Sequence[Sequence[str]]) -> None:
+        self._count = len(texts)
         positions: dict[str, list[int]] = {}
-        for position, each in enumerate(tokens):
+        for position, each in enumerate(texts):
             for word in set(each):
                 positions.setdefault(word, []).append(position)
         self._postings = {word: np.array(found) for word, found in positions.items()}
         self._bm25: bm25s.BM25 | None = None
         if self._postings:  # bm25s cannot index a corpus without a single word
             self._bm25 = bm25s.BM25(method="lucene")
-            self._bm25.index(tokens, show_progress=False)
+            self._bm25.index([list(each) for each in texts], show_progress=False)
 
     def scores(self, query: Sequence[str]) -> Scores:
         """Score every text for the words of a query; 0 where they share none."""

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from core.knowledge.chunking import Chunk
+from core.knowledge.chunking import Chunk, chunk_document
 from core.knowledge.lexical import LexicalIndex, Scores, words
 from core.knowledge.pieces import pieces
 from core.knowledge.probes import PROBES
 from core.knowledge.reading import Document
-from core.knowledge.vectors import Vector
+from core.knowledge.vectors import Vector, digest
 
 RRF_K = 60
 # With embeddings: standard deviations of the similarity above that of the probes, plus 3 for a
@@ -35,26 +35,37 @@ MIN_SCORE_OVER_PROBES = 1.25
 
 
 class Entry(NamedTuple):
-    """A chunk with the document that it is from."""
+    """A chunk with its document, its words for BM25, and its pieces for the embedding model."""
 
     document: Document
     chunk: Chunk
+    terms: tuple[str, ...]
+    pieces: tuple[Piece, ...]
 
-    @property
-    def text(self) -> str:
-        """Text for BM25: the headings and the passage."""
-        return f"{' '.join(self.headings)}\n{self.chunk.text}"
 
-    @property
-    def embedded_texts(self) -> list[str]:
-        """Texts for the embedding model: the pieces, each after the document's title."""
-        return [f"{self.document.title}: {piece}" for piece in pieces(self.chunk.text)]
+class Piece(NamedTuple):
+    """A text for the embedding model, and the key of its vector."""
 
-    @property
-    def headings(self) -> tuple[str, ...]:
-        """The heading path, beginning with the document's title."""
-        path = self.chunk.heading_path
-        return path if path[:1] == (self.document.title,) else (self.document.title, *path)
+    key: str
+    text: str
+
+
+def prepare(document: Document) -> tuple[Entry, ...]:
+    """Make the entries of a document, once for each version of it. Raises `ReadingError`."""
+    return tuple(_entry(document, chunk) for chunk in chunk_document(document))
+
+
+def _entry(document: Document, chunk: Chunk) -> Entry:
+    headings = chunk.heading_path
+    if headings[:1] != (document.title,):
+        headings = (document.title, *headings)
+    texts = [f"{document.title}: {piece}" for piece in pieces(chunk.text)]
+    return Entry(
+        document,
+        chunk,
+        terms=tuple(words(f"{' '.join(headings)}\n{chunk.text}")),
+        pieces=tuple(Piece(digest(text), text) for text in texts),
+    )
 
 
 class Ranked(NamedTuple):
@@ -67,7 +78,7 @@ class Ranked(NamedTuple):
 class Vectors(NamedTuple):
     """Rows of unit length.
 
-    `pieces` has those of all entries' `embedded_texts`, one entry after the other, `starts` the row
+    `pieces` has those of all entries' pieces, one entry after the other, `starts` the row
     at which each entry begins, `probes` the vectors of `PROBES`.
     """
 
@@ -89,12 +100,14 @@ class Ranking:
 
     def __init__(self, entries: Sequence[Entry], vectors: Vectors | None = None) -> None:
         self.entries = tuple(entries)
-        self._lexical = LexicalIndex([entry.text for entry in entries])
+        self._lexical = LexicalIndex([entry.terms for entry in entries])
         # A document's own score helps each of its passages: they say in other words what it says.
-        documents = {entry.document.path: entry.document for entry in entries}
+        documents: dict[str, list[str]] = {}
+        for entry in entries:
+            documents.setdefault(entry.document.path, []).extend(entry.terms)
         positions = {path: position for position, path in enumerate(documents)}
         self._document_of = np.array([positions[e.document.path] for e in entries], dtype=np.intp)
-        self._documents = LexicalIndex([f"{d.title}\n{d.body}" for d in documents.values()])
+        self._documents = LexicalIndex(list(documents.values()))
         self._vectors = vectors if entries else None
         self._noise, self._deviation = 0.0, 1.0
         if self._vectors is not None:

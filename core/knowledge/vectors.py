@@ -44,34 +44,38 @@ class EmbeddingCache:
             with closing(sqlite3.connect(self._path, timeout=10)) as connection:
                 rows = connection.execute("SELECT digest, vector FROM embeddings").fetchall()
             loaded = {key: np.frombuffer(raw, dtype=np.float32) for key, raw in rows}
-        except (sqlite3.DatabaseError, ValueError) as error:
+        except (sqlite3.DatabaseError, TypeError, ValueError) as error:
             logger.warning("%s is not a usable cache (%s); embedding anew", self._path, error)
-            return {}
-        return loaded if len({len(vector) for vector in loaded.values()}) <= 1 else {}
+            return self._nothing()
+        if len({len(vector) for vector in loaded.values()}) > 1:
+            logger.warning("%s has vectors of several lengths; embedding anew", self._path)
+            return self._nothing()
+        return loaded
 
-    def replace(self, vectors: Mapping[str, Vector]) -> None:
-        """Make the file hold exactly these. Failing to write costs time later, so it only warns."""
+    def update(self, fresh: Mapping[str, Vector], stale: Iterable[str]) -> None:
+        """Add or replace some and drop others. Failing costs time later only, so it just warns."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._write(vectors)
-        except sqlite3.OperationalError as error:  # locked, read-only, disk full
-            logger.warning("%s cannot be written (%s); nothing is cached", self._path, error)
-        except sqlite3.DatabaseError:  # not a database: whatever it is, it was to be a cache
-            self._path.unlink(missing_ok=True)
-            self._write(vectors)
-        except OSError as error:
+            with closing(sqlite3.connect(self._path, timeout=10)) as connection, connection:
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS embeddings (digest TEXT PRIMARY KEY, vector BLOB)"
+                )
+                connection.executemany(
+                    "DELETE FROM embeddings WHERE digest = ?", ((key,) for key in stale)
+                )
+                connection.executemany(
+                    "INSERT OR REPLACE INTO embeddings VALUES (?, ?)",
+                    ((key, vector.tobytes()) for key, vector in fresh.items()),
+                )
+        except (OSError, sqlite3.Error) as error:
             logger.warning("%s cannot be written (%s); nothing is cached", self._path, error)
 
-    def _write(self, vectors: Mapping[str, Vector]) -> None:
-        with closing(sqlite3.connect(self._path, timeout=10)) as connection, connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS embeddings (digest TEXT PRIMARY KEY, vector BLOB)"
-            )
-            connection.execute("DELETE FROM embeddings")
-            connection.executemany(
-                "INSERT INTO embeddings VALUES (?, ?)",
-                ((key, vector.tobytes()) for key, vector in vectors.items()),
-            )
+    def _nothing(self) -> dict[str, Vector]:
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("%s cannot be removed (%s)", self._path, error)
+        return {}
 
 
 async def embed_checked(embed: Embed, texts: Sequence[str]) -> list[Vector]:
