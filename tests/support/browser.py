@@ -40,10 +40,10 @@ _FLAGS = (
 
 _FIND = """
 function find(target) {
-  const named = /^[\\w.+-]+$/.test(target)
+  const named = /^\\w[\\w.+-]*$/.test(target)
     ? document.querySelectorAll(`[data-testid="${target}"]`) : [];
   const plainTag = /^[a-z][a-z0-9]*$/.test(target);
-  const all = named.length > 0 || (/^[\\w.+-]+$/.test(target) && !plainTag)
+  const all = named.length > 0 || (/^\\w[\\w.+-]*$/.test(target) && !plainTag)
     ? named : document.querySelectorAll(target);
   return [...all].find((one) => one.getClientRects().length > 0) ?? null;
 }

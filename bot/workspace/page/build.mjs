@@ -43,7 +43,9 @@ async function licences(inputs) {
     const pkg = JSON.parse(await readFile(join(here, folder, "package.json"), "utf8"));
     const file = (await readdir(join(here, folder))).sort().find((name) => /^licen[cs]e/i.test(name));
     const text = file ? await readFile(join(here, folder, file), "utf8") : "(no licence file in the package)";
-    parts.push(`${"=".repeat(78)}\n${pkg.name} ${pkg.version} (${pkg.license})\n\n${text.replaceAll("\r", "").trim()}\n`);
+    parts.push(
+      `${"=".repeat(78)}\n${pkg.name} ${pkg.version} (${pkg.license})\n\n${text.replaceAll("\r", "").trim()}\n`,
+    );
   }
   return parts.join("\n");
 }

@@ -71,15 +71,5 @@ export function Drawn({ block }: { block: Json }) {
     return [prepare(block, nameOf) as Block];
   }, [block, person, channel, groups]);
 
-  return (
-    <Library
-      blocks={blocks}
-      name=""
-      logo=""
-      withoutWrapper
-      theme={theme}
-      data={data}
-      hooks={hooks}
-    />
-  );
+  return <Library blocks={blocks} name="" logo="" withoutWrapper theme={theme} data={data} hooks={hooks} />;
 }

@@ -33,7 +33,12 @@ export function Section({ block }: { block: Json }) {
       {accessory && (
         <div className="section-accessory">
           {isInteractive(accessory) ? (
-            <Element blockId={block["block_id"] as string} element={accessory} dispatches label={block["text"]?.text as string} />
+            <Element
+              blockId={block["block_id"] as string}
+              element={accessory}
+              dispatches
+              label={block["text"]?.text as string}
+            />
           ) : (
             <PictureLink image={accessory} />
           )}

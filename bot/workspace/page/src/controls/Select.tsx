@@ -123,7 +123,10 @@ function Choices({ listId, blockId, element, fixed, chosen, several, choose }: C
   }, [external, query, least, blockId]);
 
   const wanted = query.trim().toLowerCase();
-  const shown = fixed?.filter((choice) => `${choice.label} ${choice.description ?? ""}`.toLowerCase().includes(wanted)) ?? found ?? [];
+  const shown =
+    fixed?.filter((choice) => `${choice.label} ${choice.description ?? ""}`.toLowerCase().includes(wanted)) ??
+    found ??
+    [];
   const status =
     external && query.length < least
       ? `Type ${least - query.length} more ${least - query.length === 1 ? "letter" : "letters"}`

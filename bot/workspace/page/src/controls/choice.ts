@@ -35,7 +35,12 @@ export function choicesOf(element: Json, page: PageState, title: (channel: Chann
   const type = (element["type"] as string).replace("multi_", "");
   if (type === "external_select") return null;
   if (type === "users_select") {
-    return page.users.map((user) => ({ key: user.id, label: user.real_name, description: `@${user.name}`, value: user.id }));
+    return page.users.map((user) => ({
+      key: user.id,
+      label: user.real_name,
+      description: `@${user.name}`,
+      value: user.id,
+    }));
   }
   if (type === "channels_select" || type === "conversations_select") {
     const only = (element["filter"]?.["include"] ?? ["public", "private", "im", "mpim"]) as string[];

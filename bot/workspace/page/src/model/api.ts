@@ -19,8 +19,7 @@ async function request<T>(path: string, init?: RequestInit): Promise<T> {
   return body as T;
 }
 
-const get = <T>(path: string, query: Record<string, string>) =>
-  request<T>(`${path}?${new URLSearchParams(query)}`);
+const get = <T>(path: string, query: Record<string, string>) => request<T>(`${path}?${new URLSearchParams(query)}`);
 
 const post = <T = Answer>(path: string, body: Json) =>
   request<T>(path, {
@@ -31,8 +30,7 @@ const post = <T = Answer>(path: string, body: Json) =>
 
 export const api = {
   state: (user: string | null) => get<PageState>("state", user ? { user } : {}),
-  messages: (channel: string, user: string) =>
-    get<{ messages: Message[] }>("messages", { channel, user }),
+  messages: (channel: string, user: string) => get<{ messages: Message[] }>("messages", { channel, user }),
   replies: (channel: string, ts: string, user: string) =>
     get<{ messages: Message[] }>("replies", { channel, ts, user }),
   home: (user: string) => get<{ view: Json | null }>("home", { user }),

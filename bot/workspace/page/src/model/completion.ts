@@ -57,7 +57,12 @@ const commands = (typed: string, page: PageState): Suggestion[] =>
 
 function people(wanted: string, page: PageState): Suggestion[] {
   const fits = (...names: string[]) =>
-    names.some((name) => name.toLowerCase().split(/\s+/).some((part) => part.startsWith(wanted)));
+    names.some((name) =>
+      name
+        .toLowerCase()
+        .split(/\s+/)
+        .some((part) => part.startsWith(wanted)),
+    );
   const users = page.users.filter((user) => fits(user.name, user.real_name));
   const groups = page.user_groups.filter((group) => fits(group.handle, group.name));
   return [

@@ -4,11 +4,9 @@ import { get as emojiByName } from "node-emoji";
 
 const date = (ts: string) => new Date(Number(ts) * 1000);
 
-export const clock = (ts: string) =>
-  date(ts).toLocaleTimeString(undefined, { hour: "numeric", minute: "2-digit" });
+export const clock = (ts: string) => date(ts).toLocaleTimeString(undefined, { hour: "numeric", minute: "2-digit" });
 
-export const fullTime = (ts: string) =>
-  date(ts).toLocaleString(undefined, { dateStyle: "full", timeStyle: "medium" });
+export const fullTime = (ts: string) => date(ts).toLocaleString(undefined, { dateStyle: "full", timeStyle: "medium" });
 
 export const dayKey = (ts: string) => date(ts).toDateString();
 
@@ -26,25 +24,16 @@ export function day(ts: string): string {
   });
 }
 
-const startOfDay = (when: Date) =>
-  new Date(when.getFullYear(), when.getMonth(), when.getDate()).getTime();
+const startOfDay = (when: Date) => new Date(when.getFullYear(), when.getMonth(), when.getDate()).getTime();
 
 /** "today at 10:32", "Yesterday at …", for the line under a thread's parent. */
 export const lastReply = (ts: string) => `${day(ts).replace("Today", "today")} at ${clock(ts)}`;
 
-export const plural = (count: number, noun: string, nouns = `${noun}s`) =>
-  `${count} ${count === 1 ? noun : nouns}`;
+export const plural = (count: number, noun: string, nouns = `${noun}s`) => `${count} ${count === 1 ? noun : nouns}`;
 
 export function initials(name: string): string {
   const words = name.split(/[\s._-]+/).filter(Boolean);
   return ((words[0]?.[0] ?? "?") + (words[1]?.[0] ?? "")).toUpperCase();
-}
-
-/** One of ten colours (see `--person-n` in the styles), always the same for the same id. */
-export function personColour(id: string): number {
-  let sum = 0;
-  for (const character of id) sum = (sum * 31 + character.charCodeAt(0)) % 9973;
-  return sum % 10;
 }
 
 /** The emoji of a Slack name such as `white_check_mark` or `wave::skin-tone-2`. */
@@ -83,4 +72,8 @@ export const emojify = (text: string) =>
   text.replace(/:([a-z0-9_+'-]+(?:::skin-tone-[2-6])?):/g, (whole, name: string) => emoji(name) ?? whole);
 
 export const fileSize = (bytes: number) =>
-  bytes < 1024 ? `${bytes} B` : bytes < 1024 ** 2 ? `${Math.round(bytes / 1024)} kB` : `${(bytes / 1024 ** 2).toFixed(1)} MB`;
+  bytes < 1024
+    ? `${bytes} B`
+    : bytes < 1024 ** 2
+      ? `${Math.round(bytes / 1024)} kB`
+      : `${(bytes / 1024 ** 2).toFixed(1)} MB`;

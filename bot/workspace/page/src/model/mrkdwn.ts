@@ -14,8 +14,7 @@ type Style = { bold?: true; italic?: true; strike?: true; code?: true };
 
 const ENTITIES: Record<string, string> = { "&lt;": "<", "&gt;": ">", "&amp;": "&" };
 
-export const unescape = (text: string) =>
-  text.replace(/&(?:lt|gt|amp);/g, (entity) => ENTITIES[entity] ?? entity);
+export const unescape = (text: string) => text.replace(/&(?:lt|gt|amp);/g, (entity) => ENTITIES[entity] ?? entity);
 
 const WEB_ADDRESS = /https?:\/\/[^\s<>|]*[^\s<>|.,:;!?'")\]}]/g;
 
@@ -75,7 +74,7 @@ function inline(nodes: Node[], style: Style, verbatim: boolean): Json[] {
         return [text(node.text, { ...style, code: true })];
       case NodeType.Emoji: {
         const name = node.variation ? `${node.name}::${node.variation}` : node.name;
-        return emoji(name) ? [{ type: "emoji", name: node.name, unicode: emoji(name) }] : [text(node.source, style)];
+        return emoji(name) ? [{ type: "emoji", name: node.name }] : [text(node.source, style)];
       }
       case NodeType.UserLink:
         return [{ type: "user", user_id: node.userID, ...styled }];

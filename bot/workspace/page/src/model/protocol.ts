@@ -4,7 +4,11 @@
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- Block Kit is open-ended
 export type Json = Record<string, any>;
 
-export interface Team { id: string; name: string; domain: string }
+export interface Team {
+  id: string;
+  name: string;
+  domain: string;
+}
 
 export interface User {
   id: string;
@@ -14,7 +18,12 @@ export interface User {
   is_bot: boolean;
 }
 
-export interface UserGroup { id: string; handle: string; name: string; users: string[] }
+export interface UserGroup {
+  id: string;
+  handle: string;
+  name: string;
+  users: string[];
+}
 
 export interface Channel {
   id: string;
@@ -26,7 +35,11 @@ export interface Channel {
   latest: string | null;
 }
 
-export interface SlashCommand { command: string; description: string; usage_hint: string }
+export interface SlashCommand {
+  command: string;
+  description: string;
+  usage_hint: string;
+}
 
 export interface Shortcut {
   callback_id: string;
@@ -45,7 +58,10 @@ export interface ThreadStatus {
   stoppable: boolean;
 }
 
-export interface Prompt { title: string; message: string }
+export interface Prompt {
+  title: string;
+  message: string;
+}
 
 export interface SuggestedPrompts {
   channel: string;
@@ -54,7 +70,11 @@ export interface SuggestedPrompts {
   prompts: Prompt[];
 }
 
-export interface Reaction { name: string; count: number; users: string[] }
+export interface Reaction {
+  name: string;
+  count: number;
+  users: string[];
+}
 
 export interface FileRecord {
   id: string;
@@ -103,14 +123,21 @@ export interface PageState {
   bot_connected: boolean;
 }
 
-export interface Answer { ok: boolean; error: string | null; message: string | null }
+export interface Answer {
+  ok: boolean;
+  error: string | null;
+  message: string | null;
+}
 
 export interface Submitted extends Answer {
   response_action: "errors" | "update" | "push" | "clear" | null;
   errors: Record<string, string>;
 }
 
-export interface OptionList extends Answer { options: Json[]; option_groups: Json[] }
+export interface OptionList extends Answer {
+  options: Json[];
+  option_groups: Json[];
+}
 
 export type Values = Record<string, Record<string, Json>>;
 

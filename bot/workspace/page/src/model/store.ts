@@ -56,7 +56,10 @@ export function reduce(store: Store, change: Change): Store {
     case "state":
       return replay("state", { ...store, page: change.page });
     case "messages": {
-      const messages = { ...store.messages, [change.channel]: withNotes(change.messages, store.messages[change.channel]) };
+      const messages = {
+        ...store.messages,
+        [change.channel]: withNotes(change.messages, store.messages[change.channel]),
+      };
       return replay(change.channel, { ...store, messages });
     }
     case "replies": {
@@ -67,7 +70,7 @@ export function reduce(store: Store, change: Change): Store {
     case "home":
       return replay("home", { ...store, home: change.view });
     case "forget_lists": {
-      const keep = <T,>(lists: Record<string, T>) =>
+      const keep = <T>(lists: Record<string, T>) =>
         Object.fromEntries(Object.entries(lists).filter(([key]) => change.except.includes(key)));
       return { ...store, messages: keep(store.messages), replies: keep(store.replies) };
     }

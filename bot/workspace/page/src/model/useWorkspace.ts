@@ -30,7 +30,7 @@ export function useWorkspace(user: string, place: Place) {
 
   /** Runs a request; what goes wrong becomes a note. Returns null then. */
   const attempt = useCallback(
-    async <T,>(work: Promise<T>, channelId: string | null, threadTs: string | null = null): Promise<T | null> => {
+    async <T>(work: Promise<T>, channelId: string | null, threadTs: string | null = null): Promise<T | null> => {
       try {
         const result = await work;
         const answer = result as Partial<Answer>;
@@ -123,7 +123,11 @@ export function useWorkspace(user: string, place: Place) {
           ? attempt(api.command({ user, channel: where, text, thread_ts: threadTs }), where, threadTs)
           : attempt(api.say({ user, channel: where, text, thread_ts: threadTs, broadcast }), where, threadTs),
       react: (message: Message, name: string, remove: boolean) =>
-        attempt(api.react({ user, channel: message.channel, ts: message.ts, name, remove }), message.channel, message.thread_ts),
+        attempt(
+          api.react({ user, channel: message.channel, ts: message.ts, name, remove }),
+          message.channel,
+          message.thread_ts,
+        ),
       stop: (where: string, threadTs: string) =>
         attempt(api.stop({ user, channel: where, thread_ts: threadTs }), where, threadTs),
       shortcut: (callback_id: string, message: Message | null) =>

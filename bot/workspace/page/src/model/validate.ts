@@ -24,7 +24,8 @@ function check(block: Json, value: unknown): string | null {
   const { type, min_length: least, max_length: most, min_value: low, max_value: high } = element;
   if (least !== undefined && value.length < least) return `Please enter at least ${least} characters.`;
   if (most !== undefined && value.length > most) return `Please enter at most ${most} characters.`;
-  if (type === "email_text_input" && !/^[^@\s]+@[^@\s]+\.[^@\s]+$/.test(value)) return "Please enter a valid email address.";
+  if (type === "email_text_input" && !/^[^@\s]+@[^@\s]+\.[^@\s]+$/.test(value))
+    return "Please enter a valid email address.";
   if (type === "url_text_input" && !URL.canParse(value)) return "Please enter a valid URL.";
   if (type === "number_input") {
     const number = Number(value);

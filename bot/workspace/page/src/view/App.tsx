@@ -37,7 +37,17 @@ export function App() {
     void start(lastUser());
   }, [place.user, go]);
 
-  if (problem) return <div className="loading" role="alert">{problem}</div>;
-  if (!place.user) return <div className="loading" role="status">Loading the workspace…</div>;
+  if (problem)
+    return (
+      <div className="loading" role="alert">
+        {problem}
+      </div>
+    );
+  if (!place.user)
+    return (
+      <div className="loading" role="status">
+        Loading the workspace…
+      </div>
+    );
   return <WorkspaceView key={place.user} user={place.user} place={place} go={go} />;
 }

@@ -46,7 +46,8 @@ function FileCard({ file }: { file: FileRecord }) {
 
 function Attachment({ attachment, message }: { attachment: Json; message: Message }) {
   const given = String(attachment["color"] ?? "");
-  const colour = COLOURS[given] ?? (/^#?[0-9a-f]{6}$/i.test(given) ? `#${given.replace("#", "")}` : "var(--line-strong)");
+  const colour =
+    COLOURS[given] ?? (/^#?[0-9a-f]{6}$/i.test(given) ? `#${given.replace("#", "")}` : "var(--line-strong)");
   const blocks = (attachment["blocks"] ?? []) as Json[];
   const text = (part: string) =>
     attachment[part] && <TextObject text={{ type: "mrkdwn", text: String(attachment[part]) }} />;

@@ -1,7 +1,8 @@
 /** A person's initials on their colour; the bot's seal; an emoji when the bot asks for one. */
 
-import { emoji, initials, personColour } from "../model/format";
+import { emoji, initials } from "../model/format";
 import type { User } from "../model/protocol";
+import { useDirectory } from "./context";
 
 interface Props {
   user: Pick<User, "id" | "real_name" | "is_bot">;
@@ -10,7 +11,11 @@ interface Props {
   icon?: string | null;
 }
 
+/** The styles have ten: `.person-0` … `.person-9`. */
+const COLOURS = 10;
+
 export function Avatar({ user, size = "medium", icon = null }: Props) {
+  const { users } = useDirectory();
   const picture = icon ? emoji(icon.replaceAll(":", "")) : undefined;
   if (picture) {
     return (
@@ -29,8 +34,9 @@ export function Avatar({ user, size = "medium", icon = null }: Props) {
       </span>
     );
   }
+  const colour = (users.findIndex((one) => one.id === user.id) + COLOURS) % COLOURS;
   return (
-    <span className={`avatar ${size} person-${personColour(user.id)}`} aria-hidden>
+    <span className={`avatar ${size} person-${colour}`} aria-hidden>
       {initials(user.real_name)}
     </span>
   );

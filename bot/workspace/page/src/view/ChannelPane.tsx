@@ -12,7 +12,14 @@ import { HomePane } from "./HomePane";
 import { MessageList } from "./MessageList";
 import { Prompts } from "./Prompts";
 
-export function ChannelPane({ channel, onMenu }: { channel: Channel; onMenu: () => void }) {
+interface Props {
+  channel: Channel;
+  /** Under a drawer: out of reach for keyboard and screen reader. */
+  covered: boolean;
+  onMenu: () => void;
+}
+
+export function ChannelPane({ channel, covered, onMenu }: Props) {
   const { page, store, place, channelTitle } = useWorkspaceContext();
   const messages = store.messages[channel.id];
   const showsHome = channel.is_im && place.home;
@@ -22,9 +29,15 @@ export function ChannelPane({ channel, onMenu }: { channel: Channel; onMenu: () 
   }, [page.user, channel.id, channel.latest, showsHome]);
 
   return (
-    <main className="channel" aria-label={channelTitle(channel)}>
+    <main className="channel" inert={covered} aria-label={channelTitle(channel)}>
       <header className="pane-header">
-        <button type="button" className="icon-button menu-button" aria-label="Show channels" data-testid="open-sidebar" onClick={onMenu}>
+        <button
+          type="button"
+          className="icon-button menu-button"
+          aria-label="Show channels"
+          data-testid="open-sidebar"
+          onClick={onMenu}
+        >
           <MenuIcon size={20} aria-hidden />
         </button>
         <Title channel={channel} />

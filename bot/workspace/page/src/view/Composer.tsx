@@ -1,7 +1,7 @@
 /** Where one writes: Enter sends, Shift+Enter breaks the line, and words are completed. */
 
 import { AtSign, SendHorizontal, SmilePlus, SquareSlash, Zap } from "lucide-react";
-import { type KeyboardEvent, useId, useLayoutEffect, useRef, useState } from "react";
+import { type KeyboardEvent, useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 
 import { complete, type Suggestion, usageHint } from "../model/completion";
 import { useWorkspaceContext } from "./context";
@@ -42,6 +42,11 @@ export function Composer({ channel, thread, placeholder, testId, alsoTo }: Props
     box.current.style.height = "auto";
     box.current.style.height = `${box.current.scrollHeight}px`;
   }, [text]);
+
+  useEffect(() => {
+    // Not on touch screens: there it would bring up the keyboard.
+    if (matchMedia("(hover: hover)").matches) box.current?.focus();
+  }, []);
 
   const write = (next: string, at = next.length) => {
     drafts.set(draftKey, next);
@@ -105,7 +110,13 @@ export function Composer({ channel, thread, placeholder, testId, alsoTo }: Props
       }}
     >
       {completion && (
-        <Suggestions id={listId} suggestions={completion.suggestions} active={active} onActive={setActive} onChoose={choose} />
+        <Suggestions
+          id={listId}
+          suggestions={completion.suggestions}
+          active={active}
+          onActive={setActive}
+          onChoose={choose}
+        />
       )}
       {hint && !completion && <div className="usage-hint">{hint}</div>}
       <textarea
@@ -147,8 +158,12 @@ export function Composer({ channel, thread, placeholder, testId, alsoTo }: Props
         <EmojiPicker label="Emoji" className="icon-button" onPick={(name) => insert(caret, caret, `:${name}: `)}>
           <SmilePlus size={18} aria-hidden />
         </EmojiPicker>
-        {button("Mention someone", <AtSign size={18} aria-hidden />, () => insert(caret, caret, /(^|\s)$/.test(text.slice(0, caret)) ? "@" : " @"))}
-        {text === "" && page.commands.length > 0 && button("Run a command", <SquareSlash size={18} aria-hidden />, () => insert(0, 0, "/"))}
+        {button("Mention someone", <AtSign size={18} aria-hidden />, () =>
+          insert(caret, caret, /(^|\s)$/.test(text.slice(0, caret)) ? "@" : " @"),
+        )}
+        {text === "" &&
+          page.commands.length > 0 &&
+          button("Run a command", <SquareSlash size={18} aria-hidden />, () => insert(0, 0, "/"))}
         <button
           type="submit"
           className="send"

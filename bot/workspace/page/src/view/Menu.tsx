@@ -70,7 +70,8 @@ interface ItemsProps {
 function MenuItems({ label, showHeading, items, onChoose }: ItemsProps) {
   const list = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    const start = list.current?.querySelector<HTMLElement>("[aria-checked=true]") ?? list.current?.querySelector("button");
+    const start =
+      list.current?.querySelector<HTMLElement>("[aria-checked=true]") ?? list.current?.querySelector("button");
     start?.focus();
   }, []);
 
@@ -85,7 +86,11 @@ function MenuItems({ label, showHeading, items, onChoose }: ItemsProps) {
 
   return (
     <div ref={list} role="menu" aria-label={label} onKeyDown={move}>
-      {showHeading && <div className="menu-heading" aria-hidden>{label}</div>}
+      {showHeading && (
+        <div className="menu-heading" aria-hidden>
+          {label}
+        </div>
+      )}
       {items.map((item) => (
         <button
           key={item.key}
@@ -93,7 +98,9 @@ function MenuItems({ label, showHeading, items, onChoose }: ItemsProps) {
           className="menu-item"
           data-testid={item.testId}
           onClick={() => onChoose(item)}
-          {...(item.checked === undefined ? { role: "menuitem" } : { role: "menuitemradio", "aria-checked": item.checked })}
+          {...(item.checked === undefined
+            ? { role: "menuitem" }
+            : { role: "menuitemradio", "aria-checked": item.checked })}
         >
           {item.label}
         </button>

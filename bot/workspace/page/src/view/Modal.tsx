@@ -52,7 +52,9 @@ function View({ view, depth, close }: Props) {
   }, [errors]);
 
   useEffect(() => {
-    const first = form.current?.querySelector<HTMLElement>(".block-input input, .block-input textarea, .block-input button");
+    const first = form.current?.querySelector<HTMLElement>(
+      ".block-input input, .block-input textarea, .block-input button",
+    );
     first?.focus();
   }, []);
 
@@ -88,7 +90,13 @@ function View({ view, depth, close }: Props) {
         <h2>
           <PlainText text={String(view["title"]?.text ?? "")} />
         </h2>
-        <button type="button" className="icon-button close" aria-label="Close" data-testid="modal-x" onClick={() => close(depth > 1)}>
+        <button
+          type="button"
+          className="icon-button close"
+          aria-label="Close"
+          data-testid="modal-x"
+          onClick={() => close(depth > 1)}
+        >
           <X size={20} aria-hidden />
         </button>
       </header>

@@ -30,7 +30,11 @@ export function Reactions({ message }: { message: Message }) {
           </button>
         );
       })}
-      <EmojiPicker label="Add a reaction" className="reaction add" onPick={(name) => void send.react(message, name, false)}>
+      <EmojiPicker
+        label="Add a reaction"
+        className="reaction add"
+        onPick={(name) => void send.react(message, name, false)}
+      >
         <SmilePlus size={16} aria-hidden />
       </EmojiPicker>
     </div>

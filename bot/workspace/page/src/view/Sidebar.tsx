@@ -1,6 +1,7 @@
 /** The left side: workspace, channels, the app, and who one is. */
 
 import { Hash } from "lucide-react";
+import { useEffect, useRef } from "react";
 
 import { readMarks } from "../model/place";
 import type { Channel } from "../model/protocol";
@@ -8,12 +9,30 @@ import { Avatar } from "./Avatar";
 import { useWorkspaceContext } from "./context";
 import { UserSwitcher } from "./UserSwitcher";
 
-export function Sidebar({ onLeave }: { onLeave: () => void }) {
+interface Props {
+  /** It lies over the rest, in a narrow window. */
+  drawer: boolean;
+  onLeave: () => void;
+}
+
+export function Sidebar({ drawer, onLeave }: Props) {
   const { page, store } = useWorkspaceContext();
+  const box = useRef<HTMLElement>(null);
+
+  useEffect(() => {
+    if (!drawer) return;
+    box.current?.querySelector<HTMLElement>("[aria-current]")?.focus();
+    const escape = (event: KeyboardEvent) => {
+      if (event.key === "Escape") onLeave();
+    };
+    addEventListener("keydown", escape);
+    return () => removeEventListener("keydown", escape);
+  }, [drawer, onLeave]);
+
   const channels = page.channels.filter((channel) => !channel.is_im);
   const direct = page.channels.filter((channel) => channel.is_im);
   return (
-    <nav className="sidebar" aria-label="Channels" data-testid="sidebar" onClick={onLeave}>
+    <nav ref={box} className="sidebar" aria-label="Channels" data-testid="sidebar" onClick={onLeave}>
       <header className="team" onClick={(event) => event.stopPropagation()}>
         <h1>{page.team.name}</h1>
         <span className={`presence ${store.online ? "on" : ""}`} title={store.online ? "Connected" : "Connecting…"} />

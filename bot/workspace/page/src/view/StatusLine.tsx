@@ -38,7 +38,8 @@ export function StatusText({ status }: { status: ThreadStatus }) {
     const timer = setInterval(() => setTurn((now) => now + 1), NEXT_MESSAGE_MS);
     return () => clearInterval(timer);
   }, [loading.length]);
-  const doing = loading.length > 0 ? loading[turn % loading.length] : `${bot.real_name} ${status.status || "is at work…"}`;
+  const doing =
+    loading.length > 0 ? loading[turn % loading.length] : `${bot.real_name} ${status.status || "is at work…"}`;
   return (
     <span className="status-text">
       <span className="dots" aria-hidden>

@@ -14,6 +14,10 @@ export function ThreadPane({ channel, thread }: { channel: Channel; thread: stri
   const { page, store, go, channelTitle } = useWorkspaceContext();
   const messages = store.replies[threadKey(channel.id, thread)];
   const status = page.statuses.find((one) => one.channel === channel.id && one.thread_ts === thread);
+  const close = () => {
+    go({ thread: null });
+    document.querySelector<HTMLElement>("main.channel textarea")?.focus({ preventScroll: true });
+  };
   return (
     <aside className="thread" aria-label="Thread" data-testid="thread-pane">
       <header className="pane-header">
@@ -24,7 +28,7 @@ export function ThreadPane({ channel, thread }: { channel: Channel; thread: stri
           className="icon-button close"
           aria-label="Close thread"
           data-testid="close-thread"
-          onClick={() => go({ thread: null })}
+          onClick={close}
         >
           <X size={20} aria-hidden />
         </button>

@@ -1,6 +1,6 @@
 /** The whole page as one user sees it. */
 
-import { useEffect, useMemo, useState } from "react";
+import { useCallback, useEffect, useMemo, useState } from "react";
 
 import { ConfirmProvider } from "../controls/confirm";
 import { DIRECT, type Place } from "../model/place";
@@ -12,7 +12,7 @@ import { Sidebar } from "./Sidebar";
 import { ThreadPane } from "./ThreadPane";
 import { Toast } from "./Toast";
 import { useNames } from "./useNames";
-import { useTheme } from "./useTheme";
+import { useNarrow, useTheme } from "./useMedia";
 
 interface Props {
   user: string;
@@ -23,7 +23,9 @@ interface Props {
 export function WorkspaceView({ user, place, go }: Props) {
   const { store, dispatch, send } = useWorkspace(user, place);
   const theme = useTheme();
+  const narrow = useNarrow();
   const [drawer, setDrawer] = useState(false);
+  const leave = useCallback(() => setDrawer(false), []);
   const { page } = store;
 
   const directory = useNames(page, go, send, theme);
@@ -63,21 +65,25 @@ export function WorkspaceView({ user, place, go }: Props) {
   return (
     <DirectoryContext value={directory}>
       <WorkspaceContext value={context}>
-      <ConfirmProvider>
-        <div className={`app ${place.thread ? "with-thread" : ""} ${drawer ? "with-drawer" : ""}`}>
-          {!store.online && (
-            <div className="offline" role="status">
-              Connecting to the workspace…
-            </div>
-          )}
-          <Sidebar onLeave={() => setDrawer(false)} />
-          {drawer && <button type="button" className="scrim" aria-label="Hide channels" onClick={() => setDrawer(false)} />}
-          <ChannelPane channel={open} onMenu={() => setDrawer(true)} />
-          {place.thread && <ThreadPane channel={open} thread={place.thread} />}
-          {!modal && <Toast />}
-        </div>
-        <Modals />
-      </ConfirmProvider>
+        <ConfirmProvider>
+          <div className={`app ${place.thread ? "with-thread" : ""} ${drawer ? "with-drawer" : ""}`}>
+            {!store.online && (
+              <div className="offline" role="status">
+                Connecting to the workspace…
+              </div>
+            )}
+            <Sidebar drawer={narrow && drawer} onLeave={leave} />
+            {drawer && <button type="button" className="scrim" aria-label="Hide channels" onClick={leave} />}
+            <ChannelPane
+              channel={open}
+              covered={narrow && (drawer || place.thread !== null)}
+              onMenu={() => setDrawer(true)}
+            />
+            {place.thread && <ThreadPane channel={open} thread={place.thread} />}
+            {!modal && <Toast />}
+          </div>
+          <Modals />
+        </ConfirmProvider>
       </WorkspaceContext>
     </DirectoryContext>
   );

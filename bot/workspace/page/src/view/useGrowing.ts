@@ -29,7 +29,9 @@ export function useGrowing(blocks: Json[], streaming: boolean): Json[] {
 
   return useMemo(
     () =>
-      behind ? blocks.map((block, index) => (index === last ? { ...block, text: text.slice(0, shown) } : block)) : blocks,
+      behind
+        ? blocks.map((block, index) => (index === last ? { ...block, text: text.slice(0, shown) } : block))
+        : blocks,
     [behind, blocks, last, text, shown],
   );
 }

@@ -7,7 +7,12 @@ import type { Directory } from "./context";
 
 const NOBODY: PageState["users"] = [];
 
-export function useNames(page: PageState | null, go: Directory["go"], send: Directory["send"], theme: Directory["theme"]) {
+export function useNames(
+  page: PageState | null,
+  go: Directory["go"],
+  send: Directory["send"],
+  theme: Directory["theme"],
+) {
   // Channels change with every message (`latest`): names and members are what matters here.
   const names = JSON.stringify([
     page?.user,
