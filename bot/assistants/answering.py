@@ -64,12 +64,15 @@ class Answerer:
             return
         yield Quoted(passages=passages)
         model, written, note = "", False, ""
-        sources = Sources((text_of(passage) for passage in passages), text)
         try:
-            name = await self._models.name(assistant)
+            speaker = await self._models.of(assistant)
+            verbatim = not speaker.calls_tools
+            texts = (text_of(passage) for passage in passages)
+            sources = Sources(texts, text, verbatim=verbatim)
+            remembered = within_budget(history)
             request = ChatRequest(
-                messages=summary_prompt(assistant, text, passages, within_budget(history)),
-                model=name,
+                messages=summary_prompt(assistant, text, passages, remembered, verbatim=verbatim),
+                model=speaker.name,
                 max_tokens=MAX_TOKENS,
                 deadline_s=DEADLINE_S,
             )
@@ -78,7 +81,7 @@ class Answerer:
             ) as sentences:
                 async for sentence in sentences:
                     yield Delta(text=f" {sentence}" if written else sentence)
-                    model, written = name, True
+                    model, written = speaker.name, True
         except OrchestratorError as error:
             logger.warning("No whole summary for a question to %s: %s", assistant.id, error)
             note = why_missing(error, begun=written)

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from core.services.ai import AIOrchestratorClient, ModelInfo, ModelNotFoundError
 from core.state import AIAssistant, AIModel
+
+
+class Speaker(NamedTuple):
+    """A served model: the server's name of it, and whether it (or its record) says it calls tools.
+
+    One that does not is taken to be too weak for choices and for words of its own.
+    """
+
+    name: str
+    calls_tools: bool
 
 
 class ChatModels:
@@ -19,8 +30,8 @@ class ChatModels:
         self._records = records
         self._orchestrator = orchestrator
 
-    async def name(self, assistant: AIAssistant) -> str:
-        """The name under which the server has the assistant's model, or else its first for chat.
+    async def of(self, assistant: AIAssistant) -> Speaker:
+        """The assistant's model, or else the server's first for chat.
 
         Raises:
             ModelNotFoundError: it is not served; the message says where it is named.
@@ -28,28 +39,30 @@ class ChatModels:
         """
         served = await self._served()
         if assistant.model is None:
-            return served[0].name
+            return self._speaker(served[0])
         record = self._records.get(assistant.model)
         wanted = _served_name(record) if record else assistant.model
+        for model in served:
+            if model.name.casefold() == wanted.casefold():
+                return self._speaker(model)
         names = [model.name for model in served]
-        for name in names:
-            if name.casefold() == wanted.casefold():
-                return name
         raise ModelNotFoundError(
             f"assistants/{assistant.id}.yaml names the model '{assistant.model}', and the model "
             f"server has only: {', '.join(names)}."
         )
 
-    async def default_calls_tools(self) -> bool:
-        """Whether the server's first chat model calls tools, as it or its record says.
+    async def default(self) -> Speaker:
+        """The server's first chat model.
 
         Raises:
             OrchestratorError: the server cannot say what it has, or has no chat model.
         """
-        model = (await self._served())[0]
-        records = (record for record in self._records.values() if _matches(record, model.name))
+        return self._speaker((await self._served())[0])
+
+    def _speaker(self, model: ModelInfo) -> Speaker:
+        records = [r for r in self._records.values() if _matches(r, model.name)]
         recorded = any("tools" in record.capabilities for record in records)
-        return recorded or "tools" in model.capabilities
+        return Speaker(model.name, recorded or "tools" in model.capabilities)
 
     async def _served(self) -> list[ModelInfo]:
         served = [m for m in await self._orchestrator.models() if "chat" in m.capabilities]

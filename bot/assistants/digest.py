@@ -64,14 +64,14 @@ class Digester:
         facts = await self._facts(datetime.now(UTC))
         sentences: list[str] = []
         try:
-            name = await self._models.name(assistant)
+            speaker = await self._models.of(assistant)
             request = ChatRequest(
                 messages=digest_prompt(assistant, prompt, facts),
-                model=name,
+                model=speaker.name,
                 max_tokens=MAX_TOKENS,
                 deadline_s=DEADLINE_S,
             )
-            sources = Sources([facts], prompt)
+            sources = Sources([facts], prompt, verbatim=not speaker.calls_tools)
             async with aclosing(
                 grounded_sentences(self._orchestrator, request, sources)
             ) as generated:
@@ -81,7 +81,7 @@ class Digester:
             return f"{facts}\n\n_{why_missing(error)}_"
         if not sentences:
             return facts
-        return f"{facts}\n\n_Summary written by {name}:_ {' '.join(sentences)}"
+        return f"{facts}\n\n_Summary written by {speaker.name}:_ {' '.join(sentences)}"
 
     async def _facts(self, now: datetime) -> str:
         awaiting = await self._activity.awaiting()

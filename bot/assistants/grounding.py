@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 
 from bot.assistants.vocabulary import COMMON, NUMBER_WORDS, PROGRAMS, UNITS
 
@@ -18,6 +19,9 @@ WORDS_FROM_SOURCES = 0.6
 """Least share of a sentence's meaningful words that the sources must have."""
 NEW_WORDS = 2
 """Least number of meaningful words of a sentence that are the passages' and not the question's."""
+PAIRS_FROM_SOURCES = 0.6
+"""Least share of a sentence's neighbouring words that are neighbours in the sources, too, where
+the model is too weak to be trusted with words of its own."""
 
 _BROADCAST = re.compile(r"<[!@#]|@(?:channel|here|everyone)\b|\]\(", re.IGNORECASE)
 _CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
@@ -27,6 +31,7 @@ _BEFORE = (
     "\"'`*([{<,;|\u201c\u2018\u00ab"  # not `-`, `.`, `/` and `~`: flags and paths begin with these
 )
 _AFTER = ".:!?\"'`*)]}>,;|\u201d\u2019\u00bb\u2026"
+_ANY_WORD = re.compile(r"\w+(?:['\u2019]\w+)?")
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _QUANTITY = re.compile(r"(?<![\w.])(\d+(?:[.,]\d+)*)[\s-]?(%|[a-z]+)", re.IGNORECASE)
@@ -44,10 +49,12 @@ class Sources:
     Args:
         passages: texts in Markdown, with their headings.
         question: what the person typed; its identifiers may be repeated.
+        verbatim: let only sentences pass that hardly differ from the sources'.
     """
 
-    def __init__(self, passages: Iterable[str], question: str) -> None:
-        self._places = []
+    def __init__(self, passages: Iterable[str], question: str, *, verbatim: bool = False) -> None:
+        self._verbatim = verbatim
+        self._places: list[_Place] = []
         for passage in passages:
             paragraphs = _paragraphs(passage)
             pairs = zip(paragraphs, [*paragraphs[1:], ""], strict=True)
@@ -57,9 +64,13 @@ class Sources:
         """Return what speaks against the sentence, for the log; None if it may be shown."""
         if match := _BROADCAST.search(sentence):
             return match[0]
+        if repeated := _repeated(sentence):
+            return f"{repeated} … {repeated}"
         problem = "there are no sources"
         for place in self._places:
-            found = place.unsupported(sentence)
+            found = place.unsupported(sentence) or (
+                place.reworded(sentence) if self._verbatim else None
+            )
             if found is None:
                 return None
             problem = found
@@ -73,6 +84,7 @@ class _Place:
         everything = f"{text}\n{question}"
         self._sequence = _joined(_tokens(everything))
         self._folded = self._sequence.casefold()
+        self._spoken = _joined(_spoken(everything))
         self._code = _code_lines(everything)
         self._quantities = _quantities(everything)
         self._numbers = frozenset(_NUMBER.findall(everything))
@@ -86,6 +98,12 @@ class _Place:
         if unknown := _quantities(sentence) - self._quantities:
             return " ".join(min(unknown))
         return self._unknown_token(_tokens(sentence)) or self._off_subject(sentence)
+
+    def reworded(self, sentence: str) -> str | None:
+        """The first words that stand together in the sentence only, if there are many such."""
+        pairs = list(pairwise(_spoken(sentence)))
+        new = [pair for pair in pairs if _joined(pair) not in self._spoken]
+        return " ".join(new[0]) if len(new) > (1 - PAIRS_FROM_SOURCES) * len(pairs) else None
 
     def _has_code(self, code: str) -> bool:
         return code in self._code or (" " not in code and self._has(code))
@@ -136,6 +154,22 @@ def _tokens(text: str) -> list[str]:
     words = _LINK.sub(r"\1 \2", text).split()
     stripped = (word.lstrip(_BEFORE).rstrip(_AFTER) or word.strip(_BEFORE) for word in words)
     return [token for token in stripped if token]
+
+
+def _spoken(text: str) -> list[str]:
+    return _ANY_WORD.findall(text.casefold())
+
+
+def _repeated(sentence: str) -> str | None:
+    """Three words that come twice: a small model has lost itself."""
+    words = _spoken(sentence)
+    seen: set[tuple[str, ...]] = set()
+    for position in range(len(words) - 2):
+        three = tuple(words[position : position + 3])
+        if three in seen:
+            return " ".join(three)
+        seen.add(three)
+    return None
 
 
 def _joined(tokens: Iterable[str]) -> str:

@@ -171,7 +171,7 @@ class Router:
             deadline_s=CHOICE_DEADLINE_S,
         )
         try:
-            if not await self._models.default_calls_tools():
+            if not (await self._models.default()).calls_tools:
                 return None
             chosen = await self._orchestrator.choose(request, list(labels))
         except OrchestratorError as error:

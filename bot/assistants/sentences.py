@@ -47,8 +47,9 @@ class SentenceBuffer:
 
 
 def is_whole(sentence: str) -> bool:
-    """Whether it ends as a sentence does."""
-    return sentence.rstrip("\"')]* ").endswith((".", "!", "?", "…"))
+    """Whether it begins and ends as a sentence does."""
+    begins = sentence[:1].isupper() or sentence[:1].isdigit() or sentence[:1] in "`\"'("
+    return bool(sentence) and begins and sentence.rstrip("\"')]* ").endswith((".", "!", "?"))
 
 
 def _clean(sentence: str) -> str:
