@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import logging
 from collections.abc import Mapping
@@ -72,6 +73,7 @@ class WebApi:
             raise MethodError("unknown_method")
         self._authorise(method, _token(request, arguments))
         arguments.pop("token", None)
+        arguments |= _client_credentials(request)
         return await method.handler(self._ws, Arguments(arguments))
 
     def _authorise(self, method: Method, token: str | None) -> None:
@@ -106,6 +108,18 @@ class WebApi:
         self._ws.recorder.call(
             at=self._ws.options.clock(), method=name, arguments=kept, error=error
         )
+
+
+def _client_credentials(request: web.Request) -> Json:
+    """Id and secret of an OAuth client, which SDKs send as HTTP basic authentication."""
+    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return {}
+    try:
+        client_id, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except ValueError as error:
+        raise MethodError("invalid_auth") from error
+    return {"client_id": client_id, "client_secret": secret}
 
 
 def _token(request: web.Request, arguments: Json) -> str | None:
