@@ -8,10 +8,10 @@ from pydantic import Field
 from slackblocks import Block
 
 from bot.blocks.announcement import offer_blocks
-from bot.blocks.layout import Content, cut, dicts, note, rich
+from bot.blocks.layout import Content, Json, cut, dicts, note, rich
 from bot.blocks.markdown import render_markdown
-from bot.blocks.passages import passage_blocks, passage_name, spoken_passages
-from bot.slack.escaping import LinkPolicy, escape_mrkdwn, neutralise_markdown
+from bot.blocks.passages import passage_blocks, spoken_passages
+from bot.slack.escaping import LinkPolicy, escape_mrkdwn
 from core.knowledge import Passage
 from core.ports import OfferedWorkflow
 from core.records import Frozen
@@ -49,29 +49,14 @@ def answer(record: Answer, links: LinkPolicy) -> Content:
     return Content(text=escape_mrkdwn(cut(spoken.strip(), 2_500)), blocks=dicts(blocks))
 
 
-def closing_blocks(record: Answer) -> Content:
+def opening_blocks(passages: Sequence[Passage], links: LinkPolicy) -> list[Json]:
+    """What stands above a stream: the passages that the answer rests on."""
+    return dicts(passage_blocks(passages, links, _PASSAGES))
+
+
+def closing_blocks(record: Answer) -> list[Json]:
     """What stands below a stream: the label, who answered, the offered workflows."""
-    spoken = f"{record.assistant} has answered."
-    return Content(text=escape_mrkdwn(spoken), blocks=dicts(_around(record)))
-
-
-def opening_markdown(
-    passages: Sequence[Passage], links: LinkPolicy, characters: int = 4_500
-) -> str:
-    """The passages as Markdown for the beginning of a stream, quoted and linked.
-
-    Args:
-        links: must allow our own pages, or the sources are not linked.
-    """
-    parts = []
-    for position, passage in enumerate(passages):
-        room = characters // 2 if position + 1 < len(passages) else characters
-        characters -= room
-        name = passage_name(passage).replace("[", "(").replace("]", ")")
-        source = f"[{name}]({passage.link})" if links.allows(passage.link) else name
-        quoted = "\n".join(f"> {line}" for line in cut(passage.text, room).splitlines())
-        parts.append(f"**From the runbook:** {source}\n{quoted}\n\n")
-    return neutralise_markdown("".join(parts), links)
+    return dicts(_around(record))
 
 
 def label(model: str) -> str:

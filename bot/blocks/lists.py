@@ -70,11 +70,14 @@ def workflows(known: Sequence[AIWorkflow], command: str) -> Content:
     return _listed("Workflows", lines)
 
 
-def workflow(known: AIWorkflow, command: str, problem: str = "") -> Content:
+def workflow(
+    known: AIWorkflow, command: str, problem: str = "", offer: str | None = None
+) -> Content:
     """One workflow: its inputs, an example, and a button for the form.
 
     Args:
         problem: what was wrong with a request for it.
+        offer: id of the offer that holds what was given already.
     """
     blocks: list[Block] = []
     if problem:
@@ -88,7 +91,8 @@ def workflow(known: AIWorkflow, command: str, problem: str = "") -> Content:
         blocks.append(rich(paragraph([bold("Inputs")]), bullets(*lines)))
     example = usage(known, command, filled=True)
     blocks.append(rich(paragraph([bold("For example: "), code(example)])))
-    button = Button("Fill in a form…", names.OPEN_WORKFLOW, value=known.id)
+    action, value = (names.OPEN_OFFER, offer) if offer else (names.OPEN_WORKFLOW, known.id)
+    button = Button("Fill in a form…", action, value=value)
     blocks.append(ActionsBlock([button], block_id=f"workflow:{known.id}"))
     inputs = "; ".join(f"{name}: {_described(p)}" for name, p in known.parameters.items())
     spoken = f"{problem} {known.name}: {known.objective} Inputs: {inputs or 'none'}. "
@@ -130,8 +134,12 @@ def schedules(known: Sequence[AISchedule], upcoming: Mapping[str, datetime | Non
     return _listed("Schedules", lines)
 
 
-def models(known: Sequence[AIModel], served: Sequence[ModelInfo]) -> Content:
-    """The models of the configuration, and which of them can run now."""
+def models(known: Sequence[AIModel], served: Sequence[ModelInfo], problem: str = "") -> Content:
+    """The models of the configuration, and which of them can run now.
+
+    Args:
+        problem: why it is not known what can run.
+    """
     running = {model.name for model in served}
     lines: list[Line] = [
         [
@@ -144,6 +152,8 @@ def models(known: Sequence[AIModel], served: Sequence[ModelInfo]) -> Content:
         for model in known
     ]
     lines += [[bold(name), text(" served")] for name in sorted(running - {m.id for m in known})]
+    if problem:
+        lines.append([bold("The model server does not answer: "), text(cut(problem, 300))])
     if not lines:
         return sentence(
             "No model is configured. `countersign models pull` fetches the default ones."

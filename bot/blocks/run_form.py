@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pydantic import Field, ValidationError
 from slackblocks import (
     Block,
+    ChannelSelectMenu,
     Element,
     InputBlock,
     ModalView,
@@ -31,12 +32,14 @@ from core.workflows.plan import PlannedArgument
 
 _PREFIX = "parameter:"
 _ELEMENT = "value"
+PLACE_BLOCK = "place"
 
 
 class FormState(Frozen):
     """What the modal carries in `private_metadata`; a person cannot gain anything by it.
 
     Attributes:
+        channel: where the plan is posted; empty lets the person choose.
         offer: id of the offer that filled the form in beforehand.
     """
 
@@ -58,14 +61,11 @@ class FormState(Frozen):
             raise InvalidRequestError("This form is not known any more; open it again.") from error
 
 
-def run_form(
-    workflow: AIWorkflow, state: FormState, given: Mapping[str, PlannedArgument], place: str
-) -> Json:
+def run_form(workflow: AIWorkflow, state: FormState, given: Mapping[str, PlannedArgument]) -> Json:
     """The modal.
 
     Args:
         given: values to begin with, such as an offer's.
-        place: where the run's card will be posted, for people.
     """
     blocks: list[Block] = [rich(paragraph([text(workflow.objective)]))]
     untrusted = [name for name, argument in given.items() if not argument.provenance.trusted]
@@ -74,7 +74,16 @@ def run_form(
         blocks.append(rich(paragraph([bold(words)])))
     for name, parameter in workflow.parameters.items():
         blocks.append(_input(name, parameter, given.get(name)))
-    blocks.append(note(f"Nothing runs from this form: the plan is posted in {place} to be signed."))
+    if not state.channel:
+        blocks.append(
+            InputBlock(
+                PlainText("Channel"),
+                ChannelSelectMenu(action_id=_ELEMENT),
+                block_id=PLACE_BLOCK,
+                hint=PlainText("Where the plan is posted; I must be in it."),
+            )
+        )
+    blocks.append(note("This form starts nothing yet: first the plan is posted to be checked."))
     view: Json = ModalView(
         title=cut(workflow.name, 24),
         submit="Ask for this run",
@@ -111,6 +120,12 @@ def read_form(
         except InvalidRequestError as error:
             errors[block] = cut(str(error), 300)
     return found, errors
+
+
+def read_place(values: Mapping[str, Mapping[str, Json]]) -> str:
+    """The chosen channel, or nothing."""
+    chosen = values.get(PLACE_BLOCK, {}).get(_ELEMENT, {}).get("selected_channel")
+    return chosen if isinstance(chosen, str) else ""
 
 
 def with_provenance(

@@ -90,6 +90,12 @@ def payload(answer: AsyncSlackResponse) -> dict[str, Any]:
     return answer.data if isinstance(answer.data, dict) else {}
 
 
+def refusal(error: PresentationError) -> str | None:
+    """Slack's error code, where Slack answered and refused."""
+    cause = error.__cause__
+    return error_code(cause) if isinstance(cause, SlackApiError) else None
+
+
 def error_code(error: SlackApiError) -> str:
     """Slack's error code, such as `channel_not_found`."""
     data = error.response.data if error.response is not None else None

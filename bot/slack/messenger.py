@@ -8,14 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import names
 from bot.blocks.announcement import announcement as announcement_content
 from bot.blocks.layout import Content, dicts, rich
 from bot.blocks.markdown import plain_markdown, render_markdown
-from bot.slack.client import error_code, payload, slack_errors, unrepeated
+from bot.slack.client import payload, refusal, slack_errors, unrepeated
 from bot.slack.directory import SlackDirectory
 from bot.slack.escaping import LinkPolicy, escape_mrkdwn
 from bot.slack.fitting import fitted
@@ -27,6 +26,9 @@ from core.store.database import Database
 _ANOTHER_REPLICA = timedelta(seconds=5)
 _CLOCK_DIFFERENCE = timedelta(minutes=2)
 _LOOK_BACK_PAGES = 5
+_OUT_OF_REACH = frozenset(
+    {"not_in_channel", "channel_not_found", "user_not_in_channel", "is_archived", "no_permission"}
+)
 _log = logging.getLogger(__name__)
 
 
@@ -97,7 +99,7 @@ class SlackMessenger:
             try:
                 posted = await self.post(place, content, key)
             except PresentationError as error:
-                if isinstance(error.__cause__, SlackApiError):  # refused, so it stands nowhere
+                if refusal(error):  # it stands nowhere
                     await self._posts.forget(key)
                 raise
             await self._posts.stands(key, posted)
@@ -158,7 +160,7 @@ class SlackMessenger:
                     blocks=blocks,
                 )
         except PresentationError as error:
-            if not _out_of_reach(error):
+            if refusal(error) not in _OUT_OF_REACH:
                 raise
             await self.post(Place(channel=await self.direct_channel(user)), content)
 
@@ -188,6 +190,13 @@ class SlackMessenger:
         """Ids of the runs whose cards stand in a thread or started it, newest first."""
         keys = await self._posts.keys_in(place, RUN_KEY)
         return [key.removeprefix(RUN_KEY) for key in keys]
+
+    async def note(self, key: str, place: Place) -> None:
+        """Remember that something with this key was said in a thread, by other means."""
+        if await self._posts.begin(key, place) is None:
+            thread = place.thread or ""
+            posted = PostedMessage(channel=place.channel, message=thread, thread=thread)
+            await self._posts.stands(key, posted)
 
     async def posted(self, key: str) -> PostedMessage | None:
         """Where the message with this key stands, if it does."""
@@ -241,14 +250,3 @@ RUN_KEY = "run:"
 
 def _metadata(key: str) -> dict[str, Any]:
     return {"event_type": names.METADATA, "event_payload": {"key": key}}
-
-
-def _out_of_reach(error: PresentationError) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, SlackApiError) and error_code(cause) in {
-        "not_in_channel",
-        "channel_not_found",
-        "user_not_in_channel",
-        "is_archived",
-        "no_permission",
-    }

@@ -1,0 +1,77 @@
+"""What can be looked up: runs, workflows, assistants, schedules, models, the state of things."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from bot.blocks import lists
+from bot.blocks.layout import Content
+from bot.blocks.run_card import run_card
+from bot.services import BotServices
+from core.services.ai import OrchestratorError
+from core.workflows.run import RunState
+
+_LATEST = 15
+_LOOKED_AT = 200
+
+
+class LookUps:
+    """Answers for one person to read; nothing here changes anything."""
+
+    def __init__(self, services: BotServices) -> None:
+        self._services = services
+
+    async def runs(self, wanted: str) -> Content:
+        """The latest runs, or the card of one.
+
+        Raises:
+            NotFoundError: there is no run `wanted`.
+        """
+        if wanted:
+            run = await self._services.workflows.get(wanted)
+            return run_card(run, datetime.now(UTC), self._services.state.policy.roles)
+        latest = await self._services.workflows.latest(_LATEST)
+        return lists.runs(latest, self._services.settings.command)
+
+    async def workflows(self, wanted: str) -> Content:
+        """All workflows, or the inputs of one."""
+        known = self._services.workflows.workflows
+        command = self._services.settings.command
+        if wanted in known:
+            return lists.workflow(known[wanted], command)
+        return lists.workflows(list(known.values()), command)
+
+    async def assistants(self) -> Content:
+        """Who can be asked.
+
+        Raises:
+            PresentationError: Slack cannot be asked for the bot's name.
+        """
+        me = await self._services.directory.me()
+        return lists.assistants(list(self._services.state.assistants.values()), f"@{me.name}")
+
+    async def schedules(self) -> Content:
+        """What the clock starts."""
+        known = list(self._services.state.schedules.values())
+        return lists.schedules(known, self._services.schedules.upcoming())
+
+    async def models(self) -> Content:
+        """The models, and which can run now."""
+        known = list(self._services.state.models.values())
+        try:
+            served = await self._services.orchestrator.models()
+        except OrchestratorError as error:
+            return lists.models(known, [], problem=str(error))
+        return lists.models(known, served)
+
+    async def status(self) -> Content:
+        """Whether everything works."""
+        health = await self._services.orchestrator.health()
+        latest = await self._services.workflows.latest(_LOOKED_AT)
+        waiting = sum(run.state is RunState.AWAITING for run in latest)
+        state = self._services.state
+        configured = (
+            f"{len(state.workflows)} workflows, {len(state.assistants)} assistants, "
+            f"{len(state.schedules)} schedules, {len(state.triggers)} triggers"
+        )
+        return lists.status(health, waiting, {"Configured": configured})

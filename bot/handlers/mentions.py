@@ -1,0 +1,65 @@
+"""Mentions, direct messages, and replies in a run's thread."""
+
+from __future__ import annotations
+
+from bot.blocks.help import BY_NAME
+from bot.handlers.commands import Commands, Typed
+from bot.handlers.conversation import Conversation
+from bot.handlers.decisions import Decisions
+from bot.handlers.items import MessageItem
+from bot.services import BotServices
+from bot.slack.incoming import typed, without_mention
+from core.records import Place
+
+_DECISIONS = frozenset({"approve", "deny", "cancel"})
+
+
+class Mentions:
+    """Finds out what is meant: a decision, a verb of the command, or a question."""
+
+    def __init__(
+        self,
+        services: BotServices,
+        commands: Commands,
+        decisions: Decisions,
+        conversation: Conversation,
+    ) -> None:
+        self._services = services
+        self._commands = commands
+        self._decisions = decisions
+        self._conversation = conversation
+
+    async def take(self, key: str, item: MessageItem) -> None:
+        """Do what is meant.
+
+        Raises:
+            CountersignError: it cannot be done; the message is for the person.
+        """
+        if item.kind == "reply" and not await self._decisions.waits_in(item.place):
+            return  # people say "approve" about other things, too
+        me = await self._services.directory.me()
+        words = typed(without_mention(item.text, me.user)) or "help"
+        first, _, rest = words.partition(" ")
+        verb = first.lower().rstrip(":")
+        if self._is_verb(verb, rest.strip(), item):
+            # What concerns a run stands in its channel; a list stands where it was asked for.
+            concerns_run = verb in _DECISIONS or verb == "run"
+            place = Place(channel=item.channel, thread=item.thread) if concerns_run else item.place
+            asked = Typed(
+                key=key, user=item.user, place=place, rest=rest, through=f"@{me.name} {verb}"
+            )
+            await self._commands.perform(verb, asked)
+            return
+        assistant, question = self._commands.addressed(words)
+        newest = item.ts if item.thread else None
+        await self._conversation.respond(
+            key, item.user, item.place, question, assistant, newest=newest
+        )
+
+    def _is_verb(self, verb: str, rest: str, item: MessageItem) -> bool:
+        """Whether a text that begins so is a command; `status of db-1?` is a question."""
+        if verb in _DECISIONS:
+            return item.kind == "reply" or not rest.endswith("?")
+        if verb == "run":
+            return rest.partition(" ")[0] in self._services.workflows.workflows
+        return verb != "ask" and verb in BY_NAME and not rest

@@ -1,0 +1,62 @@
+"""What the Slack face works with; the composition root makes one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.assistants.events import AnswerEvent, Question
+from bot.slack.directory import SlackDirectory
+from bot.slack.escaping import LinkPolicy
+from bot.slack.messenger import SlackMessenger
+from core.inbox import Inbox
+from core.offers import OfferStore
+from core.security.policy import Roles
+from core.services.ai import AIOrchestratorClient
+from core.settings import Settings
+from core.state import ApplicationState
+from core.workflows.service import WorkflowService
+
+
+class Assistants(Protocol):
+    """What Slack needs of `bot.assistants.service.AssistantService`."""
+
+    def respond(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+        """Answer: `Routed` first, `Finished` last; closing it cancels the generation."""
+        ...
+
+
+class Schedules(Protocol):
+    """What Slack needs of the scheduler."""
+
+    def upcoming(self) -> Mapping[str, datetime | None]:
+        """For each schedule's id the moment of its next firing."""
+        ...
+
+
+@dataclass(frozen=True)
+class BotServices:
+    """Everything that listeners and handlers use.
+
+    Attributes:
+        inbox: where listeners put what came in, before they acknowledge it.
+        links: which links in texts of models and runbooks stay links; our own pages must be in.
+    """
+
+    settings: Settings
+    state: ApplicationState
+    client: AsyncWebClient
+    workflows: WorkflowService
+    roles: Roles
+    orchestrator: AIOrchestratorClient
+    assistants: Assistants
+    inbox: Inbox
+    offers: OfferStore
+    schedules: Schedules
+    messenger: SlackMessenger
+    directory: SlackDirectory
+    links: LinkPolicy
