@@ -1,0 +1,73 @@
+"""How Slack reaches the app: Socket Mode, or HTTP mounted beside the webhooks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+from aiohttp import web
+from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+
+from core.errors import ConfigurationError
+from core.settings import Settings
+
+PATH = "/slack/events"
+Transport = Literal["socket", "http"]
+_log = logging.getLogger(__name__)
+
+
+def transport_of(settings: Settings) -> Transport:
+    """Which of the two the settings ask for; Socket Mode where both could be.
+
+    Raises:
+        ConfigurationError: a token or secret is missing; the message names the settings.
+    """
+    if settings.slack_bot_token is None:
+        raise ConfigurationError(
+            "COUNTERSIGN_SLACK_BOT_TOKEN is not set: it is the bot token (xoxb-…) of the installed "
+            "Slack app. `countersign manifest` prints the app's manifest."
+        )
+    if settings.slack_app_token is not None:
+        return "socket"
+    if settings.slack_signing_secret is not None:
+        return "http"
+    raise ConfigurationError(
+        "Slack cannot reach this bot: set COUNTERSIGN_SLACK_APP_TOKEN (xapp-…, for Socket Mode, "
+        "which needs no open port), or COUNTERSIGN_SLACK_SIGNING_SECRET (for HTTP)."
+    )
+
+
+def mount(app: AsyncApp, web_app: web.Application) -> None:
+    """Answer Slack's requests at `/slack/events` of our own HTTP service."""
+
+    async def receive(request: web.Request) -> web.Response:
+        try:
+            bolt_request = await to_bolt_request(request)
+        except UnicodeDecodeError:
+            return web.Response(status=400, text="The body is not UTF-8.")
+        return await to_aiohttp_response(await app.async_dispatch(bolt_request))
+
+    web_app.router.add_post(PATH, receive)
+
+
+@asynccontextmanager
+async def socket_mode(app: AsyncApp, settings: Settings) -> AsyncIterator[None]:
+    """Keep a Socket Mode connection open.
+
+    Raises:
+        ConfigurationError: there is no app token, or Slack does not take it.
+    """
+    token = settings.slack_app_token
+    if token is None:
+        raise ConfigurationError("Set COUNTERSIGN_SLACK_APP_TOKEN (xapp-…) for Socket Mode.")
+    handler = AsyncSocketModeHandler(app, token.get_secret_value(), web_client=app.client)
+    await handler.connect_async()
+    _log.info("connected to Slack in Socket Mode")
+    try:
+        yield
+    finally:
+        await handler.close_async()
