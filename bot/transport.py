@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
+import aiohttp
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
+from slack_sdk.errors import SlackApiError
 
+from bot.slack.client import error_code
 from core.errors import ConfigurationError
 from core.settings import Settings
 
@@ -47,8 +50,8 @@ def mount(app: AsyncApp, web_app: web.Application) -> None:
     async def receive(request: web.Request) -> web.Response:
         try:
             bolt_request = await to_bolt_request(request)
-        except UnicodeDecodeError:
-            return web.Response(status=400, text="The body is not UTF-8.")
+        except (UnicodeDecodeError, LookupError):
+            return web.Response(status=400, text="The body cannot be decoded.")
         return await to_aiohttp_response(await app.async_dispatch(bolt_request))
 
     web_app.router.add_post(PATH, receive)
@@ -65,9 +68,19 @@ async def socket_mode(app: AsyncApp, settings: Settings) -> AsyncIterator[None]:
     if token is None:
         raise ConfigurationError("Set COUNTERSIGN_SLACK_APP_TOKEN (xapp-…) for Socket Mode.")
     handler = AsyncSocketModeHandler(app, token.get_secret_value(), web_client=app.client)
-    await handler.connect_async()
+    try:
+        await handler.connect_async()  # type: ignore[no-untyped-call]
+    except SlackApiError as error:
+        raise ConfigurationError(
+            f"Slack does not take COUNTERSIGN_SLACK_APP_TOKEN ({error_code(error)}): it must be an "
+            "app-level token (xapp-…) with the scope connections:write."
+        ) from error
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise ConfigurationError(
+            f"Slack cannot be reached at {settings.slack_api_url} ({type(error).__name__})."
+        ) from error
     _log.info("connected to Slack in Socket Mode")
     try:
         yield
     finally:
-        await handler.close_async()
+        await handler.close_async()  # type: ignore[no-untyped-call]
