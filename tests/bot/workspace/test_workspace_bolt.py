@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from slack_bolt.async_app import AsyncApp
+from slack_sdk.errors import SlackApiError
 
 from bot.workspace.server import WorkspaceServer
 from tests.support.workspace import Mode, Page, bolt_app, connected, until, web_client
@@ -408,7 +409,7 @@ async def test_an_answer_is_streamed_with_a_plan_and_can_be_stopped(
             await client.chat_appendStream(
                 channel=event["channel"], ts=stream.ts, markdown_text="more"
             )
-        except Exception as error:
+        except SlackApiError as error:
             errors.append(error.response["error"])
         await client.agents_sessions_setStatus(
             channel_id=event["channel"], thread_ts=event["ts"], status="active"

@@ -562,9 +562,11 @@ class TestFiles:
         self, client: AsyncWebClient, workspace: WorkspaceServer
     ) -> None:
         announced = await client.files_getUploadURLExternal(filename="x", length=10)
-        async with aiohttp.ClientSession() as session:
-            async with session.post(announced["upload_url"], data=b"x" * 11) as answer:
-                assert answer.status == 413
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(announced["upload_url"], data=b"x" * 11) as answer,
+        ):
+            assert answer.status == 413
         assert (
             await error_of(
                 client.files_completeUploadExternal(files=[{"id": announced["file_id"]}])
@@ -618,9 +620,11 @@ class TestHostileBodies:
     ) -> None:
         headers = {"Authorization": f"Bearer {client.token}", "Content-Type": kind}
         url = f"{workspace.api_url}chat.postMessage"
-        async with aiohttp.ClientSession() as session:
-            async with session.post(url, data=body, headers=headers) as answer:
-                assert (await answer.json())["error"] == expected
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, data=body, headers=headers) as answer,
+        ):
+            assert (await answer.json())["error"] == expected
 
     async def test_a_body_over_a_mebibyte_is_413(
         self, client: AsyncWebClient, workspace: WorkspaceServer
