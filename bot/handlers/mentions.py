@@ -42,9 +42,9 @@ class Mentions:
         first, _, rest = words.partition(" ")
         verb = first.lower().rstrip(":")
         if self._is_verb(verb, rest.strip(), item):
-            # What concerns a run stands in its channel; a list stands where it was asked for.
-            concerns_run = verb in _DECISIONS or verb == "run"
-            place = Place(channel=item.channel, thread=item.thread) if concerns_run else item.place
+            # A decision is about the thread that it stands in; all else is answered in one.
+            decides = verb in _DECISIONS
+            place = Place(channel=item.channel, thread=item.thread) if decides else item.place
             asked = Typed(
                 key=key, user=item.user, place=place, rest=rest, through=f"@{me.name} {verb}"
             )
