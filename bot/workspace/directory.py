@@ -58,33 +58,35 @@ class Directory:
         """The composer for the names that exist now."""
         return Composer(self.users.values(), self.groups.values(), self.channels.values())
 
-    def find_channel(self, name_or_id: str) -> ChannelRecord | None:
-        """Finds a channel by id, name, `#name`, or a user id (then their direct message)."""
-        if channel := self.channels.get(name_or_id):
-            return channel
-        if name_or_id in self.users and name_or_id != self.bot_user:
-            return self.open_im(name_or_id)
-        name = name_or_id.removeprefix("#")
-        return next((c for c in self.channels.values() if c.name and c.name == name), None)
-
-    def channel(self, name_or_id: str) -> ChannelRecord:
-        """As `find_channel`, for channels that must exist.
-
-        Raises:
-            MethodError: `channel_not_found`.
-        """
-        channel = self.find_channel(name_or_id)
-        if channel is None:
-            raise MethodError("channel_not_found")
-        return channel
-
-    def joined(self, name_or_id: str) -> ChannelRecord:
-        """As `channel`, for channels that the bot must be in.
+    def addressee(self, name_or_id: str) -> ChannelRecord:
+        """Where a message is to go: a channel's id, name or `#name`, or a user's id.
 
         Raises:
             MethodError: `channel_not_found` or `not_in_channel`.
         """
-        channel = self.channel(name_or_id)
+        if name_or_id in self.users and name_or_id != self.bot_user:
+            return self.open_im(name_or_id)
+        name = name_or_id.removeprefix("#")
+        named = (c.id for c in self.channels.values() if c.name and c.name == name)
+        return self.joined(next(named, name_or_id))
+
+    def channel(self, channel_id: str) -> ChannelRecord:
+        """Reads a channel.
+
+        Raises:
+            MethodError: `channel_not_found`.
+        """
+        if channel_id not in self.channels:
+            raise MethodError("channel_not_found")
+        return self.channels[channel_id]
+
+    def joined(self, channel_id: str) -> ChannelRecord:
+        """Reads a channel that the bot must be in.
+
+        Raises:
+            MethodError: `channel_not_found` or `not_in_channel`.
+        """
+        channel = self.channel(channel_id)
         if self.bot_user not in channel.members:
             raise MethodError("not_in_channel")
         return channel

@@ -52,7 +52,13 @@ def _is_own(request: web.Request) -> bool:
         return False
     site = request.headers.get("Sec-Fetch-Site")
     # A link from elsewhere may lead to the page itself; that alone does nothing.
-    return site is None or site in _OWN_SITE or request.path == "/"
+    return site is None or site in _OWN_SITE or _is_entrance(request)
+
+
+def _is_entrance(request: web.Request) -> bool:
+    return request.method == "GET" and (
+        request.path == "/" or request.path.startswith("/archives/")
+    )
 
 
 @web.middleware

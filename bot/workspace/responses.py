@@ -6,6 +6,7 @@ https://docs.slack.dev/interactivity/handling-user-interaction#message_responses
 from __future__ import annotations
 
 import secrets
+from itertools import islice
 from typing import Any
 
 from bot.workspace.block_check import checked_blocks
@@ -37,9 +38,8 @@ class Responses:
         self._timeline = timeline
         self._address = address
         self._clock = clock
-        for key, hook in storage.all("hook", HookRecord).items():
-            if hook.expires_at < clock():
-                storage.delete("hook", key)
+        stored = storage.all("hook", HookRecord).values()
+        self._hooks = {h.key: h for h in sorted(stored, key=lambda hook: hook.expires_at)}
 
     def issue(
         self, channel: str, user: str, message_ts: str | None = None, thread_ts: str | None = None
@@ -54,7 +54,8 @@ class Responses:
             uses_left=HOOK_USES,
             expires_at=self._clock() + HOOK_SECONDS,
         )
-        self._storage.put("hook", hook.key, hook)
+        self._forget_old()
+        self._put(hook)
         return f"{self._address.base_url}/hooks/{hook.key}", hook
 
     def use(self, key: str, body: Json) -> None:
@@ -63,17 +64,29 @@ class Responses:
         Raises:
             MethodError: `expired_url`, `used_url`, or why the message is refused.
         """
-        hook = self._storage.get("hook", key, HookRecord)
+        hook = self._hooks.get(key)
         if hook is None or hook.expires_at < self._clock():
             raise MethodError("expired_url")
         if hook.uses_left <= 0:
             raise MethodError("used_url")
-        self._storage.put("hook", key, hook.model_copy(update={"uses_left": hook.uses_left - 1}))
+        self._put(hook.model_copy(update={"uses_left": hook.uses_left - 1}))
         self.respond(hook, body)
 
     def expire(self) -> None:
         """Lets all `response_url`s run out now."""
-        for key in self._storage.all("hook", HookRecord):
+        for hook in list(self._hooks.values()):
+            self._put(hook.model_copy(update={"expires_at": 0.0}))
+
+    def _put(self, hook: HookRecord) -> None:
+        self._hooks[hook.key] = hook
+        self._storage.put("hook", hook.key, hook)
+
+    def _forget_old(self) -> None:
+        # They are issued in order and live equally long, so the old ones come first.
+        for key, hook in list(islice(self._hooks.items(), 20)):
+            if hook.expires_at >= self._clock():
+                return
+            del self._hooks[key]
             self._storage.delete("hook", key)
 
     def respond(self, hook: HookRecord, body: Json) -> None:

@@ -147,6 +147,7 @@ class WorkspaceServer:
                 web.post("/upload/{id}", self._upload),
                 web.get("/files/{id}", self._file),
                 web.get("/", self._index),
+                web.get(r"/archives/{channel:\w+}/p{seconds:\d+}{fraction:\d{6}}", self._permalink),
             ]
         )
         if _STATIC.is_dir():
@@ -172,13 +173,14 @@ class WorkspaceServer:
 
     async def close(self) -> None:
         """Stops listening and closes the file; what is stored stays."""
-        await self.workspace.close()
+        await self.workspace.end()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
         if self._session is not None:
             await self._session.close()
             self._session = None
+        self.workspace.storage.close()
 
     def use_request_url(self, url: str | None) -> None:
         """Delivers over signed HTTP to this address; None: over Socket Mode."""
@@ -198,6 +200,14 @@ class WorkspaceServer:
                 404, "no_page", "bot/workspace/static/index.html is missing: build the page"
             )
         return web.FileResponse(index, headers={"Cache-Control": "no-cache"})
+
+    async def _permalink(self, request: web.Request) -> web.StreamResponse:
+        """Leads a permalink to its thread on the page, as whoever looks at it."""
+        found = request.match_info
+        channel, ts = found["channel"], f"{found['seconds']}.{found['fraction']}"
+        message = self.workspace.storage.message(channel, ts)
+        thread = (message.thread_ts or message.ts) if message is not None else ""
+        raise web.HTTPFound(f"/#//{channel}/{thread}")
 
     async def _hook(self, request: web.Request) -> web.Response:
         try:

@@ -84,7 +84,9 @@ class SocketHub:
         until = self._tickets.pop(request.query.get("ticket", ""), 0.0)
         if until < self._clock():
             raise web.HTTPUnauthorized(text="ticket is unknown, used or expired")
-        socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECONDS, max_msg_size=_FRAME_LIMIT)
+        socket = web.WebSocketResponse(
+            timeout=2.0, heartbeat=_HEARTBEAT_SECONDS, max_msg_size=_FRAME_LIMIT
+        )
         await socket.prepare(request)
         if self.count >= _CONNECTION_LIMIT:
             await socket.send_json({"type": "disconnect", "reason": "too_many_websockets"})

@@ -143,11 +143,10 @@ class Workspace:
             self.storage.put("secrets", "secrets", stored)
         return stored
 
-    async def close(self) -> None:
-        """Ends everything under way and closes the storage."""
+    async def end(self) -> None:
+        """Ends everything under way; the storage stays open for requests still being answered."""
         self.live.close()
         self.scheduled.close()
         self.streams.close()
         self.agents.close()
         await self.delivery.close()
-        self.storage.close()

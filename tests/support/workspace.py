@@ -72,15 +72,15 @@ class Page:
             assert answer.status == expect, await answer.text()
             return await answer.json()
 
-    async def say(self, channel: str, text: str, **more: Any) -> dict[str, Any]:
+    async def say(self, channel: str, text: str, **more: Any) -> Any:
         """Writes a message and returns it."""
         return (await self.post("say", channel=channel, text=text, **more))["message"]
 
-    async def command(self, channel: str, text: str, **more: Any) -> dict[str, Any]:
+    async def command(self, channel: str, text: str, **more: Any) -> Any:
         """Runs a slash command."""
         return await self.post("command", channel=channel, text=text, **more)
 
-    async def press(self, message: dict[str, Any], action_id: str, **more: Any) -> dict[str, Any]:
+    async def press(self, message: dict[str, Any], action_id: str, **more: Any) -> Any:
         """Uses an element of a message, found by its action id."""
         block_id, element = find_element(message["blocks"], action_id)
         return await self.post(
@@ -105,15 +105,15 @@ class Page:
             **more,
         )
 
-    async def messages(self, channel: str) -> list[dict[str, Any]]:
+    async def messages(self, channel: str) -> Any:
         """Top-level messages, oldest first."""
         return (await self.get("messages", channel=channel))["messages"]
 
-    async def replies(self, channel: str, ts: str) -> list[dict[str, Any]]:
+    async def replies(self, channel: str, ts: str) -> Any:
         """A thread without its parent."""
         return (await self.get("replies", channel=channel, ts=ts))["messages"][1:]
 
-    async def views(self) -> list[dict[str, Any]]:
+    async def views(self) -> Any:
         """Open modals, bottom first."""
         return (await self.get("state"))["views"]
 
@@ -194,9 +194,9 @@ async def connected(app: AsyncApp, server: WorkspaceServer, mode: Mode) -> Async
     handler = AsyncSocketModeHandler(
         app, server.app_token.get_secret_value(), web_client=app.client
     )
-    await handler.connect_async()
+    await handler.connect_async()  # type: ignore[no-untyped-call]
     await until(lambda: server.workspace.delivery.connected, "the connection")
     try:
         yield
     finally:
-        await handler.close_async()
+        await handler.close_async()  # type: ignore[no-untyped-call]

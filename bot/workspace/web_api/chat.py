@@ -62,7 +62,7 @@ def content_of(args: Arguments) -> dict[str, Any]:
 @FAMILY.method("chat.postMessage")
 async def post_message(ws: Workspace, args: Arguments) -> Json:
     """Posts a message, or a reply when `thread_ts` is given."""
-    channel = ws.directory.joined(args.text("channel", "channel_not_found"))
+    channel = ws.directory.addressee(args.text("channel", "channel_not_found"))
     content = content_of(args)
     thread = args.maybe("thread_ts")
     root = ws.timeline.root(channel.id, thread) if thread else None
@@ -151,19 +151,19 @@ async def delete(ws: Workspace, args: Arguments) -> Json:
 
 @FAMILY.method("chat.getPermalink")
 async def get_permalink(ws: Workspace, args: Arguments) -> Json:
-    """The address of a message on the page."""
+    """The address of a message, in Slack's form; the workspace leads it to the page."""
     channel = ws.directory.channel(args.text("channel", "channel_not_found"))
     message = ws.timeline.get(channel.id, args.text("message_ts", "message_not_found"))
-    link = f"{ws.address.base_url}/#/{channel.id}/{message.ts}"
+    link = f"{ws.address.base_url}/archives/{channel.id}/p{message.ts.replace('.', '')}"
     if message.thread_ts is not None:
-        link += f"?thread_ts={message.thread_ts}"
+        link += f"?thread_ts={message.thread_ts}&cid={channel.id}"
     return {"channel": channel.id, "permalink": link}
 
 
 @FAMILY.method("chat.scheduleMessage")
 async def schedule_message(ws: Workspace, args: Arguments) -> Json:
     """Posts a message later."""
-    channel = ws.directory.joined(args.text("channel", "channel_not_found"))
+    channel = ws.directory.addressee(args.text("channel", "channel_not_found"))
     content_of(args)
     post_at = args.number("post_at", 0, low=0, high=2**40)
     record = ws.scheduled.add(channel.id, post_at, dict(args.values))

@@ -643,3 +643,34 @@ def _form(value: bytes) -> aiohttp.FormData:
     form = aiohttp.FormData()
     form.add_field("text", value, filename="x")
     return form
+
+
+class TestAddresses:
+    async def test_a_permalink_leads_to_the_thread_on_the_page(
+        self, client: AsyncWebClient, workspace: WorkspaceServer
+    ) -> None:
+        parent = (await client.chat_postMessage(channel=GENERAL, text="p"))["ts"]
+        reply = await client.chat_postMessage(channel=GENERAL, text="r", thread_ts=parent)
+        link = await client.chat_getPermalink(channel=GENERAL, message_ts=reply["ts"])
+        assert f"thread_ts={parent}" in link["permalink"]
+        # People follow links from anywhere; that alone does nothing.
+        headers = {"Sec-Fetch-Site": "cross-site"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.get(link["permalink"], allow_redirects=False) as answer,
+        ):
+            assert answer.status == 302
+            assert answer.headers["Location"] == f"/#//{GENERAL}/{parent}"
+        assert (
+            await error_of(client.chat_getPermalink(channel=GENERAL, message_ts="1.000000"))
+            == "message_not_found"
+        )
+
+    async def test_only_new_messages_are_addressed_by_name_or_user(
+        self, client: AsyncWebClient
+    ) -> None:
+        await client.chat_postMessage(channel="general", text="x")
+        for channel in ("general", "#general", "U0BOB"):
+            assert await error_of(client.conversations_history(channel=channel)) == (
+                "channel_not_found"
+            )
