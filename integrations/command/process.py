@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import os
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import Mapping, Sequence
+from asyncio.subprocess import DEVNULL, STDOUT, Process
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 _CHUNK = 64 * 1024
 _TERM_GRACE_S = 2.0
@@ -76,36 +78,61 @@ async def run(
     Raises:
         OSError: it could not be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        program,
-        *arguments,
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=STDOUT,
-        cwd=directory,
-        env=dict(environment),
-        start_new_session=True,
-    )
-    kept = HeadAndTail(output_limit)
-    reader = asyncio.create_task(_read(process, kept))
-    exit_code: int | None = None
+    async with _pipe() as (stream, theirs):
+        process = await asyncio.create_subprocess_exec(
+            program,
+            *arguments,
+            stdin=DEVNULL,
+            stdout=theirs,
+            stderr=STDOUT,
+            cwd=directory,
+            env=dict(environment),
+            start_new_session=True,
+        )
+        theirs.close()
+        kept = HeadAndTail(output_limit)
+        reader = asyncio.create_task(_read(stream, kept))
+        exit_code = await _finish(process, reader, time_limit_s)
+        return Finished(exit_code, kept.text())
+
+
+@asynccontextmanager
+async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, IO[bytes]]]:
+    """A pipe: our end as a stream, the program's end as a file.
+
+    Not asyncio's own: a process that is cancelled while asyncio connects its pipes is waited for
+    without end (CPython 3.11 and 3.12).
+    """
+    readable, writable = os.pipe()
+    with os.fdopen(writable, "wb", 0) as theirs:
+        stream = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(readable, "rb", 0)
+        )
+        try:
+            yield stream, theirs
+        finally:
+            transport.close()
+
+
+async def _read(stream: asyncio.StreamReader, kept: HeadAndTail) -> None:
+    while chunk := await stream.read(_CHUNK):
+        kept.add(chunk)
+
+
+async def _finish(process: Process, reader: asyncio.Task[None], time_limit_s: float) -> int | None:
+    """The exit code, or None where the time limit came first."""
     try:
         async with asyncio.timeout(time_limit_s):
-            exit_code = await process.wait()
+            return await process.wait()
     except TimeoutError:
         await _end(process)
+        return None
     except asyncio.CancelledError:
         await asyncio.shield(_end(process))
         raise
     finally:
         await _drain(process, reader)
-    return Finished(exit_code, kept.text())
-
-
-async def _read(process: Process, kept: HeadAndTail) -> None:
-    stream = process.stdout
-    while stream is not None and (chunk := await stream.read(_CHUNK)):
-        kept.add(chunk)
 
 
 async def _drain(process: Process, reader: asyncio.Task[None]) -> None:

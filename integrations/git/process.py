@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from asyncio.subprocess import DEVNULL, PIPE
+import signal
+from asyncio.subprocess import Process
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from core.workflows.actions import ActionError
 from integrations.webhooks import tidy
@@ -57,36 +61,52 @@ async def git(
         GitFailedError: git says no; the message is git's.
         ActionError: git is missing, or took longer than the limit and was killed.
     """
-    options = [f"-c{name}={value}" for name, value in _CONFIGURATION.items()]
-    try:
-        process = await asyncio.create_subprocess_exec(
-            "git",
-            *options,
-            f"-csafe.directory={folder}",
-            "-C",
-            str(folder),
-            *arguments,
-            stdin=PIPE if text is not None else DEVNULL,
-            stdout=PIPE,
-            stderr=PIPE,
-            env={**_environment(), **(environment or {})},
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        raise ActionError("git is not installed: install the package `git`.") from error
+    settings = {**_CONFIGURATION, "safe.directory": str(folder)}
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    # Files, not pipes: a process that is cancelled while asyncio connects its pipes is waited for
+    # without end (CPython 3.11 and 3.12), and a file takes output of any size.
+    with TemporaryFile() as given, TemporaryFile() as output, TemporaryFile() as problem:
+        given.write((text or "").encode())
+        given.seek(0)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "git",
+                *options,
+                "-C",
+                str(folder),
+                *arguments,
+                stdin=given,
+                stdout=output,
+                stderr=problem,
+                env={**_environment(), **(environment or {})},
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise ActionError("git is not installed: install the package `git`.") from error
+        await _finish(process, arguments[0], time_limit_s)
+        said = _read(output, _MAX_OUTPUT)
+        if process.returncode:
+            message = tidy(_read(problem, 4000) + said, 2000)
+            raise GitFailedError(f"git {arguments[0]}: {message}", process.returncode)
+        return said
+
+
+async def _finish(process: Process, verb: str, time_limit_s: float) -> None:
     try:
         async with asyncio.timeout(time_limit_s):
-            output, problem = await process.communicate(text.encode() if text else None)
+            await process.wait()
     except TimeoutError as error:
-        raise ActionError(f"git {arguments[0]} took longer than {time_limit_s:g} s.") from error
+        raise ActionError(f"git {verb} took longer than {time_limit_s:g} s.") from error
     finally:
         if process.returncode is None:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await asyncio.shield(process.wait())
-    if process.returncode:
-        message = tidy((problem + output).decode("utf-8", "replace"), 2000)
-        raise GitFailedError(f"git {arguments[0]}: {message}", process.returncode)
-    return output[:_MAX_OUTPUT].decode("utf-8", "replace")
+
+
+def _read(file: IO[bytes], limit: int) -> str:
+    file.seek(0)
+    return file.read(limit).decode("utf-8", "replace")
 
 
 def _environment() -> dict[str, str]:
