@@ -26,7 +26,7 @@ _ASSIGNMENT = re.compile(
 )
 _TOKEN = re.compile(r"\"[^\"\n]+\"|'[^'\n]+'(?!\w)|“[^”\n]+”|[^\s,;]+")
 _QUOTES = "\"'“”`"
-_AROUND = _QUOTES + "()[]{}<>*"
+_AROUND = _QUOTES + "()[]{}<>*#"
 _BETWEEN = frozenset({"is", "called", "named", "number", "no", "id", "name", "#", "the"})
 # Words that people write beside a value. A pattern that these fit says nothing about a word.
 _ORDINARY = ("please", "release", "the", "undo", "Production", "a", "defaced", "effaced", "acceded")

@@ -27,10 +27,8 @@ _BROADCAST = re.compile(r"<[!@#]|@(?:channel|here|everyone)\b|\]\(", re.IGNORECA
 _CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 _FENCED = re.compile(r"^ *(```|~~~)[^\n]*\n(.*?)^ *\1", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[([^\]\n]*)\]\(([^)\s]+)[^)\n]*\)")
-_BEFORE = (
-    "\"'`*([{<,;|\u201c\u2018\u00ab"  # not `-`, `.`, `/` and `~`: flags and paths begin with these
-)
-_AFTER = ".:!?\"'`*)]}>,;|\u201d\u2019\u00bb\u2026"
+_BEFORE = "\"'`([{<,;|\u201c\u2018\u00ab"  # not `-`, `.`, `/`, `~`, `*`: flags, paths, globs
+_AFTER = ".:!?\"'`)]}>,;|\u201d\u2019\u00bb\u2026"
 _ANY_WORD = re.compile(r"\w+(?:['\u2019]\w+)?")
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -87,7 +85,7 @@ class _Place:
         self._spoken = _joined(_spoken(everything))
         self._code = _code_lines(everything)
         self._quantities = _quantities(everything)
-        self._numbers = frozenset(_NUMBER.findall(everything))
+        self._numbers = frozenset(_NUMBER.findall(_in_digits(everything)))
         self._words = _meaning(everything)
         self._new = _meaning(text) - _meaning(question)
 
@@ -151,7 +149,7 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _tokens(text: str) -> list[str]:
-    words = _LINK.sub(r"\1 \2", text).split()
+    words = _LINK.sub(r"\1 \2", text).replace("**", "").split()
     stripped = (word.lstrip(_BEFORE).rstrip(_AFTER) or word.strip(_BEFORE) for word in words)
     return [token for token in stripped if token]
 
@@ -208,14 +206,17 @@ def _code_lines(text: str) -> frozenset[str]:
 
 
 def _quantities(text: str) -> frozenset[tuple[str, str]]:
-    digits = _NUMBER_WORD.sub(lambda match: NUMBER_WORDS[match[0].lower()], text)
     found = set()
-    for number, word in _QUANTITY.findall(digits):
+    for number, word in _QUANTITY.findall(_in_digits(text)):
         lower = word.lower()
         unit = UNITS.get(lower) or UNITS.get(lower.removesuffix("s"))
         if unit:
             found.add((number, unit))
     return frozenset(found)
+
+
+def _in_digits(text: str) -> str:
+    return _NUMBER_WORD.sub(lambda match: NUMBER_WORDS[match[0].lower()], text)
 
 
 def _meaning(text: str) -> frozenset[str]:

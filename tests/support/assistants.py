@@ -178,7 +178,7 @@ class ScriptedOrchestrator:
         self.choices.append(list(choices))
         if self._fails:
             raise self._fails
-        return self._chooses if self._chooses in choices else choices[0]
+        return self._chooses if self._chooses and self._chooses in choices else choices[0]
 
     async def structured(self, request: ChatRequest, schema: type[M]) -> M:
         raise OrchestratorError("no JSON here")
