@@ -77,7 +77,12 @@ async def test_a_mention_in_the_thread_countersigns(world: World) -> None:
     asked = await world.pages[ALICE].say(
         DEPLOYS, "@countersign run write-note file=m.txt text=hello"
     )
-    await until(lambda: world.pages[ALICE].replies(DEPLOYS, asked["ts"]), "the card")
+
+    async def card() -> bool:
+        replies = await world.pages[CAROL].replies(DEPLOYS, asked["ts"])
+        return any(reply["text"].startswith("Countersign:") for reply in replies)
+
+    await until(card, "the card in the thread")
 
     await world.pages[CAROL].say(DEPLOYS, "@countersign approve", thread_ts=asked["ts"])
 
