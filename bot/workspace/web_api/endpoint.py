@@ -35,6 +35,7 @@ METHODS: Mapping[str, Method] = {
 }
 """Every method, by its name."""
 
+_RECORDED_LIMIT = 64 * 1024
 _SECRET_ARGUMENTS = frozenset({"token", "client_secret", "code"})
 
 
@@ -105,6 +106,8 @@ class WebApi:
 
     def _record(self, name: str, arguments: Json, error: str | None) -> None:
         kept = {key: value for key, value in arguments.items() if key not in _SECRET_ARGUMENTS}
+        if (size := len(str(kept))) > _RECORDED_LIMIT:
+            kept = {"omitted_characters": size}
         self._ws.recorder.call(
             at=self._ws.options.clock(), method=name, arguments=kept, error=error
         )

@@ -68,6 +68,14 @@ async def test_the_state_has_all_that_a_frame_needs(alice: Page) -> None:
     assert not state.bot_connected
 
 
+async def test_a_page_that_names_nobody_is_the_first_persons(workspace: WorkspaceServer) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{workspace.base_url}/page/state") as answer,
+    ):
+        assert (await answer.json())["user"] == "U0ALICE"
+
+
 async def test_two_people_see_the_same_channel_live(alice: Page, bob: Page) -> None:
     sent = await alice.say(GENERAL, "hello")
     await bob.say(GENERAL, "hi", thread_ts=sent["ts"])

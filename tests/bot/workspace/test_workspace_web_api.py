@@ -626,6 +626,12 @@ class TestHostileBodies:
         ):
             assert (await answer.json())["error"] == expected
 
+    async def test_the_record_of_calls_leaves_out_large_arguments(
+        self, client: AsyncWebClient, workspace: WorkspaceServer
+    ) -> None:
+        await client.chat_postMessage(channel=GENERAL, text="x" * 100_000)
+        assert set(workspace.recorder.calls[0].arguments) == {"omitted_characters"}
+
     async def test_a_body_over_a_mebibyte_is_413(
         self, client: AsyncWebClient, workspace: WorkspaceServer
     ) -> None:
