@@ -34,6 +34,7 @@ class ModelServerProcess:
     async def spawn(cls, config: ServerConfig) -> ModelServerProcess:
         """Start the process and hand it its configuration on standard input."""
         environment = os.environ | {
+            "GOMP_SPINCOUNT": "1000",  # threads that spin take the core from whom they wait for
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "TRANSFORMERS_VERBOSITY": "error",

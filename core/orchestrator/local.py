@@ -68,7 +68,7 @@ class LocalAIOrchestrator:
         models_dir: folder that `countersign models pull` fills.
         chat_model: name of the chat model; None runs none.
         embedding_model: name of the embedding model; None runs none.
-        threads: torch's threads; 0 means one for each core.
+        threads: torch's threads; 0 means one for each core but one, and at least one.
         queue_limit: requests that may wait in the server.
     """
 

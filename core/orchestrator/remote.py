@@ -281,7 +281,7 @@ class RemoteAIOrchestrator:
                     f"The model server {self._base_url} cannot be reached: {cause}"
                 ) from error
             raise OrchestratorUnavailableError(
-                f"The model server {self._base_url} broke off: {cause}"
+                f"The model server {self._base_url} broke off: {str(cause) or type(cause).__name__}"
             ) from error
         except openai.APIStatusError as error:
             raise self._status_error(error) from error

@@ -21,7 +21,7 @@ class ServerConfig(BaseModel):
         port: 0 lets the system choose.
         chat: folder of the chat model.
         embeddings: folder of the embedding model.
-        threads: torch's threads; 0 means one for each core that this process may use.
+        threads: torch's threads; 0 means one for each core that this process may use, less one.
         queue_limit: requests that may wait; more are answered 429.
         max_running: chat requests that are decoded by turns.
         niceness: added to the process's niceness, so that the application goes first.

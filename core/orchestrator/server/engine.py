@@ -39,6 +39,11 @@ class _Lane:
         self.waiting: deque[Job] = deque()
         self.running: deque[Job] = deque()
 
+    @property
+    def total(self) -> int:
+        """Jobs that are not done."""
+        return len(self.waiting) + len(self.running)
+
     def sweep(self) -> list[Job]:
         """Drop cancelled jobs, return the expired ones, let the next ones in."""
         expired = []
@@ -93,8 +98,7 @@ class Engine:
         with self._changed:
             waiting = self._count_waiting()
             chosen = self._lanes[lane]
-            must_wait = len(chosen.waiting) + len(chosen.running) >= chosen.width
-            if must_wait and waiting >= self._queue_limit:
+            if chosen.total >= chosen.width and waiting >= self._queue_limit:
                 raise QueueFullError(waiting)
             chosen.waiting.append(job)
             self._changed.notify()
@@ -102,10 +106,12 @@ class Engine:
     def load(self) -> tuple[int, int]:
         """Numbers of waiting and of running jobs."""
         with self._changed:
-            return self._count_waiting(), sum(len(lane.running) for lane in self._lanes.values())
+            waiting = self._count_waiting()
+            return waiting, sum(lane.total for lane in self._lanes.values()) - waiting
 
     def _count_waiting(self) -> int:
-        return sum(len(lane.waiting) for lane in self._lanes.values())
+        # Not the lengths of the queues: a job is let in only at the engine's next step.
+        return sum(max(0, lane.total - lane.width) for lane in self._lanes.values())
 
     def _run(self) -> None:
         orderly = False
