@@ -37,7 +37,10 @@ def is_allowed(address: str, allowed: Sequence[Network]) -> bool:
     Private, loopback, link-local (where clouds keep their metadata), shared, multicast and
     reserved addresses are not public, however they are written.
     """
-    found = _plain(ip_address(address))
+    try:
+        found = _plain(ip_address(address))
+    except ValueError:
+        return False  # such as 127.1, which some take for 127.0.0.1
     if any(found in network for network in allowed):
         return True
     return found.is_global and not found.is_multicast
