@@ -42,7 +42,7 @@ class Quoted(Frozen):
 
 
 class Delta(Frozen):
-    """More text, whole sentences each time. Plain text without markup; the edge escapes it."""
+    """More text, whole sentences each time. Markdown with code spans only; the edge escapes it."""
 
     text: str
 
