@@ -91,9 +91,13 @@ def payload(answer: AsyncSlackResponse) -> dict[str, Any]:
 
 
 def refusal(error: PresentationError) -> str | None:
-    """Slack's error code, where Slack answered and refused."""
+    """Slack's error code, where Slack answered and refused; None after a server error, which
+    leaves open whether it was done."""
     cause = error.__cause__
-    return error_code(cause) if isinstance(cause, SlackApiError) else None
+    if not isinstance(cause, SlackApiError) or cause.response is None:
+        return None
+    data = cause.response.data
+    return str(data["error"]) if isinstance(data, dict) and "error" in data else None
 
 
 def error_code(error: SlackApiError) -> str:
