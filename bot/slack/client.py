@@ -29,6 +29,10 @@ _MENDS = {
     "missing_scope": "Install the app again with the scopes of `countersign manifest`.",
     "ratelimited": "Slack asks to slow down.",
 }
+# https://docs.slack.dev/reference/methods/chat.postMessage: some of it may have succeeded.
+_UNDECIDED = frozenset(
+    {"internal_error", "fatal_error", "request_timeout", "service_unavailable", "unknown_error"}
+)
 
 
 @asynccontextmanager
@@ -91,18 +95,18 @@ def payload(answer: AsyncSlackResponse) -> dict[str, Any]:
 
 
 def refusal(error: PresentationError) -> str | None:
-    """Slack's error code, where Slack answered and refused; None after a server error, which
-    leaves open whether it was done."""
+    """Slack's error code, where Slack refused; None where it may have been done all the same."""
     cause = error.__cause__
-    if not isinstance(cause, SlackApiError) or cause.response is None:
+    if not isinstance(cause, SlackApiError):
         return None
-    data = cause.response.data
-    return str(data["error"]) if isinstance(data, dict) and "error" in data else None
+    code = error_code(cause)
+    return None if code in _UNDECIDED or code.startswith("http_status_5") else code
 
 
 def error_code(error: SlackApiError) -> str:
-    """Slack's error code, such as `channel_not_found`."""
-    data = error.response.data if error.response is not None else None
-    if isinstance(data, dict):
-        return str(data.get("error", "unknown_error"))
-    return f"http_status_{getattr(error.response, 'status_code', 'unknown')}"
+    """Slack's error code, such as `channel_not_found`, or `http_status_502`."""
+    response = error.response
+    if isinstance(response, AsyncSlackResponse) and isinstance(response.data, dict):
+        return str(response.data.get("error", "unknown_error"))
+    status = getattr(response, "status_code", None) or getattr(response, "status", "unknown")
+    return f"http_status_{status}"
