@@ -40,12 +40,13 @@ _FLAGS = (
 
 _FIND = """
 function find(target) {
-  const named = /^\\w[\\w.+-]*$/.test(target)
-    ? document.querySelectorAll(`[data-testid="${target}"]`) : [];
-  const plainTag = /^[a-z][a-z0-9]*$/.test(target);
-  const all = named.length > 0 || (/^\\w[\\w.+-]*$/.test(target) && !plainTag)
-    ? named : document.querySelectorAll(target);
-  return [...all].find((one) => one.getClientRects().length > 0) ?? null;
+  const selector = target.replace(/^[A-Za-z_][\\w+-]*(?:\\.\\d+)?(?=\\s|$)/, (word) => {
+    const named = `[data-testid="${word}"]`;
+    const isTag = /^[a-z][a-z0-9]*$/.test(word) && document.querySelector(named) === null;
+    return isTag ? word : named;
+  });
+  const all = [...document.querySelectorAll(selector)];
+  return all.find((one) => one.getClientRects().length > 0) ?? null;
 }
 """
 
@@ -70,8 +71,8 @@ class BrowserTimeoutError(AssertionError):
 class Browser:
     """One Chromium with one tab.
 
-    A *target* below is a `data-testid` (letters, digits, `-`, `_`, `.`, `+` only), an element's
-    name such as `body`, or any other CSS selector; the first visible match counts.
+    A *target* below is a CSS selector whose first word may be a `data-testid` (`composer`,
+    `message-1712.000100 .mention`); the first visible match counts.
 
     Attributes:
         errors: uncaught exceptions and console errors of the page, in order.

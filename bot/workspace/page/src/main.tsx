@@ -7,7 +7,7 @@
  *   `channel-<name>`, `channel-dm-bot`, `tab-home`, `tab-messages`, `app-home`, `toast`
  * - writing: `composer`, `thread-composer` (Enter sends), `composer-send`, `thread-composer-send`,
  *   `composer-shortcuts`, `suggestions`, `suggestion-<key>` (a user's, group's or channel's id, a
- *   command such as `/ops`, an emoji's name), `prompts`
+ *   command such as `ops`, an emoji's name), `prompts`
  * - messages: `message-<ts>`, `open-thread-<ts>`, `replies-<ts>` ("3 replies"), `react-<ts>`,
  *   `react-<emoji>-<ts>`, `emoji-<emoji>`, `reaction-<emoji>-<ts>`, `more-<ts>`,
  *   `shortcut-<callback_id>`, `file-<id>`

@@ -33,7 +33,8 @@ const cell = (one: Json): Json =>
 
 /**
  * Slack resolves mentions in Markdown too, so the page must show them as alive. Images would be
- * fetched from elsewhere: they become links. Code stays as it is.
+ * fetched from elsewhere: they become links. Task lists would get boxes that can be ticked, to no
+ * effect. Code stays as it is.
  */
 function markdown(text: string, nameOf: NameOf): string {
   return text
@@ -48,4 +49,5 @@ const resolved = (text: string, nameOf: NameOf) =>
     .replace(/<#([CDG][A-Z0-9]+)(?:\|[^>]*)?>/g, (_, id: string) => `**#${nameOf.channel(id)}**`)
     .replace(/<!subteam\^([A-Z0-9]+)(?:\|[^>]*)?>/g, (_, id: string) => `**@${nameOf.group(id)}**`)
     .replace(/<!(here|channel|everyone)(?:\|[^>]*)?>/g, "**@$1**")
+    .replace(/^(\s*[-*+] )\[([ xX])\] /gm, (_, bullet: string, done: string) => `${bullet}${done === " " ? "☐" : "☑"} `)
     .replace(/!\[([^\]]*)\]\((https?:[^)\s]+)[^)]*\)/g, "[picture: $1]($2)");

@@ -53,7 +53,7 @@ export function SelectElement({ blockId, element, dispatches, label, inputId, de
         className={`input select-button ${says ? "" : "empty"}`}
         aria-haspopup="listbox"
         aria-expanded={open}
-        aria-label={`${label ?? placeholder}: ${says || "nothing chosen"}`}
+        aria-label={[label, says || placeholder].filter(Boolean).join(": ")}
         aria-describedby={describedBy}
         aria-invalid={blockId in errors}
         data-testid={`select-${element["action_id"]}`}

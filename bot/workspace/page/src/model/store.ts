@@ -16,8 +16,8 @@ export interface Store {
   mentions: Record<string, number>;
   online: boolean;
   toast: string | null;
-  /** Events that came while a fetch was under way: its answer may be older than they are. */
-  journals: Record<string, LiveEvent[]>;
+  /** Events since each fetch under way began: its answer may be older than they are. */
+  journals: Record<number, LiveEvent[]>;
 }
 
 export const EMPTY: Store = {
@@ -34,16 +34,20 @@ export const EMPTY: Store = {
 
 export type Change =
   | { type: "online"; online: boolean }
-  | { type: "fetching"; what: string }
-  | { type: "state"; page: PageState }
-  | { type: "messages"; channel: string; messages: Message[] }
-  | { type: "replies"; channel: string; ts: string; messages: Message[] }
-  | { type: "home"; view: Json | null }
+  | { type: "fetching"; fetch: number }
+  | { type: "fetched"; fetch: number; found: Fetched | null }
   | { type: "forget_lists"; except: string[] }
   | { type: "seen"; channel: string }
   | { type: "views_gone"; ids: string[] }
   | { type: "toast"; text: string | null }
   | { type: "live"; event: LiveEvent };
+
+/** The answer to a fetch; null in `fetched` when there was none. */
+export type Fetched =
+  | { type: "state"; page: PageState }
+  | { type: "messages"; channel: string; messages: Message[] }
+  | { type: "replies"; channel: string; ts: string; messages: Message[] }
+  | { type: "home"; view: Json | null };
 
 export const threadKey = (channel: string, ts: string) => `${channel}/${ts}`;
 
@@ -52,23 +56,14 @@ export function reduce(store: Store, change: Change): Store {
     case "online":
       return { ...store, online: change.online };
     case "fetching":
-      return { ...store, journals: { ...store.journals, [change.what]: [] } };
-    case "state":
-      return replay("state", { ...store, page: change.page });
-    case "messages": {
-      const messages = {
-        ...store.messages,
-        [change.channel]: withNotes(change.messages, store.messages[change.channel]),
-      };
-      return replay(change.channel, { ...store, messages });
+      return { ...store, journals: { ...store.journals, [change.fetch]: [] } };
+    case "fetched": {
+      const { [change.fetch]: missed = [], ...journals } = store.journals;
+      const known = { ...store, journals };
+      return change.found
+        ? missed.reduce((before, event) => apply(before, event, false), put(known, change.found))
+        : known;
     }
-    case "replies": {
-      const key = threadKey(change.channel, change.ts);
-      const replies = { ...store.replies, [key]: withNotes(change.messages, store.replies[key]) };
-      return replay(key, { ...store, replies });
-    }
-    case "home":
-      return replay("home", { ...store, home: change.view });
     case "forget_lists": {
       const keep = <T>(lists: Record<string, T>) =>
         Object.fromEntries(Object.entries(lists).filter(([key]) => change.except.includes(key)));
@@ -91,9 +86,21 @@ export function reduce(store: Store, change: Change): Store {
   }
 }
 
-function replay(what: string, store: Store): Store {
-  const { [what]: missed = [], ...journals } = store.journals;
-  return missed.reduce((before, event) => apply(before, event, false), { ...store, journals });
+function put(store: Store, found: Fetched): Store {
+  switch (found.type) {
+    case "state":
+      return { ...store, page: found.page };
+    case "messages": {
+      const { channel, messages } = found;
+      return { ...store, messages: { ...store.messages, [channel]: withNotes(messages, store.messages[channel]) } };
+    }
+    case "replies": {
+      const key = threadKey(found.channel, found.ts);
+      return { ...store, replies: { ...store.replies, [key]: withNotes(found.messages, store.replies[key]) } };
+    }
+    case "home":
+      return { ...store, home: found.view };
+  }
 }
 
 function apply(store: Store, event: LiveEvent, isNew = true): Store {

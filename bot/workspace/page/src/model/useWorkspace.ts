@@ -6,7 +6,7 @@ import { api, RequestFailed } from "./api";
 import { listen } from "./live";
 import type { Place } from "./place";
 import type { Answer, Json, Message, OptionList, Submitted } from "./protocol";
-import { EMPTY, NOTE_AUTHOR, reduce, threadKey } from "./store";
+import { EMPTY, type Fetched, NOTE_AUTHOR, reduce, threadKey } from "./store";
 
 /** The server says a failure twice, in its answer and as an event; the answer knows the thread. */
 const ANSWER_FIRST_MS = 500;
@@ -45,35 +45,15 @@ export function useWorkspace(user: string, place: Place) {
     [note],
   );
 
-  const fetchState = useCallback(async () => {
-    dispatch({ type: "fetching", what: "state" });
-    const page = await attempt(api.state(user), null);
-    if (page) dispatch({ type: "state", page });
-  }, [user, attempt]);
-
-  const fetchChannel = useCallback(
-    async (id: string) => {
-      dispatch({ type: "fetching", what: id });
-      const found = await attempt(api.messages(id, user), null);
-      if (found) dispatch({ type: "messages", channel: id, messages: found.messages });
+  const fetches = useRef(0);
+  const load = useCallback(
+    async (work: Promise<Fetched>) => {
+      const fetch = ++fetches.current;
+      dispatch({ type: "fetching", fetch });
+      dispatch({ type: "fetched", fetch, found: await attempt(work, null) });
     },
-    [user, attempt],
+    [attempt],
   );
-
-  const fetchThread = useCallback(
-    async (id: string, ts: string) => {
-      dispatch({ type: "fetching", what: threadKey(id, ts) });
-      const found = await attempt(api.replies(id, ts, user), null);
-      if (found) dispatch({ type: "replies", channel: id, ts, messages: found.messages });
-    },
-    [user, attempt],
-  );
-
-  const fetchHome = useCallback(async () => {
-    dispatch({ type: "fetching", what: "home" });
-    const found = await attempt(api.home(user), null);
-    if (found) dispatch({ type: "home", view: found.view });
-  }, [user, attempt]);
 
   const looking = useRef(place);
   looking.current = place;
@@ -86,10 +66,8 @@ export function useWorkspace(user: string, place: Place) {
           const { channel: open, thread: openThread } = looking.current;
           dispatch({ type: "online", online: true });
           // Events were missed: what is not on the screen is fetched when it is opened again.
-          dispatch({ type: "forget_lists", except: open ? [open, openThread ? threadKey(open, openThread) : ""] : [] });
-          void fetchState();
-          if (open) void fetchChannel(open);
-          if (open && openThread) void fetchThread(open, openThread);
+          dispatch({ type: "forget_lists", except: open ? [open, threadKey(open, openThread ?? "")] : [] });
+          void load(api.state(user).then((page) => ({ type: "state", page })));
         },
         onEvent: (event) => {
           dispatch({ type: "live", event });
@@ -98,23 +76,27 @@ export function useWorkspace(user: string, place: Place) {
           }
         },
       }),
-    [user, fetchState, fetchChannel, fetchThread, note],
+    [user, load, note],
   );
 
   const online = store.online;
   useEffect(() => {
-    if (online && channel) void fetchChannel(channel);
-  }, [online, channel, fetchChannel]);
+    if (!online || !channel) return;
+    void load(api.messages(channel, user).then(({ messages }) => ({ type: "messages", channel, messages })));
+  }, [online, channel, user, load]);
   useEffect(() => {
-    if (online && channel && thread) void fetchThread(channel, thread);
-  }, [online, channel, thread, fetchThread]);
+    if (!online || !channel || !thread) return;
+    void load(
+      api.replies(channel, thread, user).then(({ messages }) => ({ type: "replies", channel, ts: thread, messages })),
+    );
+  }, [online, channel, thread, user, load]);
 
   const isDirect = store.page?.channels.some((one) => one.id === channel && one.is_im) ?? false;
   useEffect(() => {
     if (!online || !isDirect) return;
-    if (home) void fetchHome();
+    if (home) void load(api.home(user).then(({ view }) => ({ type: "home", view })));
     else void attempt(api.opened({ user, tab: "messages" }), null);
-  }, [online, isDirect, home, user, fetchHome, attempt]);
+  }, [online, isDirect, home, user, load, attempt]);
 
   const send = useMemo(
     () => ({

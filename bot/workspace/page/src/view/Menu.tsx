@@ -17,13 +17,24 @@ interface Props {
   label: string;
   items: MenuItem[];
   children: ReactNode;
+  /** The children are text: they name the button, and `label` is only its tooltip. */
+  speaks?: boolean;
   className?: string;
   align?: "start" | "end";
   testId?: string;
   heading?: string;
 }
 
-export function Menu({ label, items, children, className = "", align = "start", testId, heading }: Props) {
+export function Menu({
+  label,
+  items,
+  children,
+  speaks = false,
+  className = "",
+  align = "start",
+  testId,
+  heading,
+}: Props) {
   const [open, setOpen] = useState(false);
   const button = useRef<HTMLButtonElement>(null);
   const close = useRef(() => setOpen(false)).current;
@@ -33,7 +44,7 @@ export function Menu({ label, items, children, className = "", align = "start", 
         ref={button}
         type="button"
         className={className}
-        aria-label={label}
+        aria-label={speaks ? undefined : label}
         title={label}
         aria-haspopup="menu"
         aria-expanded={open}

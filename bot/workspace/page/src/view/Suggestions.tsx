@@ -24,7 +24,7 @@ export function Suggestions({ id, suggestions, active, onActive, onChoose }: Pro
           role="option"
           aria-selected={index === active}
           className={`suggestion ${index === active ? "active" : ""}`}
-          data-testid={`suggestion-${suggestion.key}`}
+          data-testid={`suggestion-${suggestion.key.replace("/", "")}`}
           onPointerMove={() => onActive(index)}
           onPointerDown={(event) => {
             event.preventDefault(); // the composer keeps the focus

@@ -17,7 +17,8 @@ export function UserSwitcher() {
   const isDirect = channel(place.channel ?? "")?.is_im ?? false;
   return (
     <Menu
-      label={`You are ${me.real_name}. Switch user`}
+      label="Switch user"
+      speaks
       heading="Use the workspace as"
       className="user-switcher"
       testId="user-switcher"
@@ -44,6 +45,7 @@ export function UserSwitcher() {
         <strong>{me.real_name}</strong>
         <small>{roles(me)}</small>
       </span>
+      <span className="visually-hidden">Switch user</span>
       <ChevronsUpDown size={16} aria-hidden />
     </Menu>
   );
