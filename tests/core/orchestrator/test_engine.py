@@ -1,0 +1,136 @@
+"""The scheduler gives every job its turns, and no job takes another down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from core.orchestrator.server.engine import Engine, QueueFullError
+from core.orchestrator.server.jobs import Event, Failed, Finished, Job
+
+
+class Steps(Job):
+    """A job of a few steps, each of which is noted in `log` under the job's name."""
+
+    def __init__(
+        self,
+        name: str,
+        steps: int,
+        log: list[str],
+        work: Callable[[], object] = lambda: None,
+        seconds: float = 60.0,
+    ) -> None:
+        super().__init__(self.record, time.monotonic() + seconds)
+        self.last: Event | None = None
+        self.ended = threading.Event()
+        self._name, self._left, self._log, self._work = name, steps, log, work
+
+    def record(self, event: Event) -> None:
+        self.last = event
+        self.ended.set()
+
+    def step(self) -> bool:
+        self._log.append(self._name)
+        self._work()
+        self._left -= 1
+        if self._left == 0:
+            self.emit(Finished("stop", 0))
+        return self._left == 0
+
+
+@pytest.fixture
+def crashed() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def engine(crashed: threading.Event) -> Iterator[Engine]:
+    engine = Engine(queue_limit=2, max_running=2, crashed=crashed.set)
+    yield engine
+    engine.stop(5)
+
+
+def submit_and_run(engine: Engine, jobs: list[tuple[Steps, str]]) -> None:
+    for job, lane in jobs:
+        engine.submit(job, lane)
+    engine.start()
+    for job, _ in jobs:
+        assert job.ended.wait(5)
+
+
+def test_lanes_take_turns_and_within_a_lane_so_do_jobs(engine: Engine) -> None:
+    log: list[str] = []
+    jobs = [(Steps(name, 3, log), "chat") for name in "AB"]
+    submit_and_run(
+        engine, [*jobs, (Steps("e", 2, log), "embeddings"), (Steps("s", 2, log), "short")]
+    )
+    assert log == ["e", "s", "A", "e", "s", "B", "A", "B", "A", "B"]
+    assert engine.load() == (0, 0)
+
+
+def test_the_queue_is_bounded_whoever_runs_already(engine: Engine) -> None:
+    log: list[str] = []
+    jobs = [(Steps(str(index), 1, log), "chat") for index in range(4)]
+    for job, lane in jobs:
+        engine.submit(job, lane)
+    assert engine.load() == (2, 2)
+    with pytest.raises(QueueFullError):
+        engine.submit(Steps("one too many", 1, log), "chat")
+    engine.submit(Steps("free lane", 1, log), "short")
+    engine.start()
+    assert all(job.ended.wait(5) for job, _ in jobs)
+    assert sorted(log) == ["0", "1", "2", "3", "free lane"]
+
+
+def test_a_job_that_fails_is_told_and_the_others_go_on(engine: Engine) -> None:
+    def fail() -> None:
+        raise RuntimeError("a kernel failed")
+
+    log: list[str] = []
+    bad, good = Steps("bad", 2, log, fail), Steps("good", 3, log)
+    submit_and_run(engine, [(bad, "chat"), (good, "chat")])
+    assert isinstance(bad.last, Failed)
+    assert bad.last.status == 500
+    assert good.last == Finished("stop", 0)
+
+
+def test_late_jobs_end_even_while_they_wait(engine: Engine) -> None:
+    log: list[str] = []
+    release = threading.Event()
+    running = [Steps(name, 1, log, lambda: release.wait(5)) for name in "AB"]
+    waiting = Steps("late", 1, log, seconds=0.0)
+    for job in (*running, waiting):
+        engine.submit(job, "chat")
+    engine.start()
+    release.set()
+    assert waiting.ended.wait(5)
+    assert isinstance(waiting.last, Failed)
+    assert waiting.last.code == "deadline_exceeded"
+    assert "late" not in log
+
+
+def test_a_cancelled_job_takes_no_further_step(engine: Engine) -> None:
+    log: list[str] = []
+    gone = Steps("gone", 100, log, lambda: gone.cancel())
+    last = Steps("last", 5, log)
+    engine.submit(gone, "chat")
+    engine.submit(last, "chat")
+    engine.start()
+    assert last.ended.wait(5)
+    assert log.count("gone") == 1
+    assert gone.last is None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_defect_of_the_engine_itself_is_reported(
+    engine: Engine, crashed: threading.Event
+) -> None:
+    def defect() -> None:
+        raise KeyError("a bug")
+
+    engine.submit(Steps("any", 1, [], defect), "chat")
+    engine.start()
+    assert crashed.wait(5)
