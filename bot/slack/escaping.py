@@ -17,7 +17,7 @@ _SPECIAL = re.compile(r"<(?=[!@#/a-z])", re.IGNORECASE)
 _BROADCAST = re.compile(r"@(?=(?:here|channel|everyone)\b)", re.IGNORECASE)
 _IMAGE = re.compile(r"!(?=\[)")
 _DEFINITION = re.compile(r"\](?=:)")
-_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):(?P<rest>//[^\s<>|)\]\"'`]*)", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s<>|)\]\"'`]*", re.IGNORECASE)
 _MAIL = re.compile(r"\b(?P<scheme>mailto|tel|javascript|data|slack):", re.IGNORECASE)
 _LINK = re.compile(r"\]\((?P<target>[^)]*)")
 
@@ -40,7 +40,9 @@ class LinkPolicy:
     bases: tuple[str, ...] = ()
 
     def allows(self, url: str) -> bool:
-        """Whether `url` may be a link."""
+        """Whether `url` may be a link; not where it carries another address to go on to."""
+        if url.count("://") != 1:
+            return False
         if any(base and url.startswith(base.rstrip("/") + "/") for base in self.bases):
             return plain_url(url) is not None
         host = plain_url(url)
@@ -104,7 +106,7 @@ class StreamNeutraliser:
 def _neutral_word(word: str, links: LinkPolicy) -> str:
     word = _LINK.sub(lambda m: m[0] if links.allows(m["target"]) else f"]{_BREAK}{m[0][1:]}", word)
     word = _URL.sub(
-        lambda m: m[0] if links.allows(m[0]) else f"{m['scheme']}:{_BREAK}{m['rest']}", word
+        lambda m: m[0] if links.allows(m[0]) else m[0].replace("://", f":{_BREAK}//"), word
     )
     word = _MAIL.sub(lambda m: f"{m['scheme']}{_BREAK}:", word)
     word = _SPECIAL.sub(f"<{_BREAK}", word)
