@@ -17,6 +17,8 @@ class Settings(BaseSettings):
         database_url: SQLAlchemy URL; None means SQLite in `home/data`.
         slack_api_url: base of Slack's Web API, ending in `/`; the local workspace has its own.
         public_url: how people reach our HTTP service, for links; None means its own address.
+        runbook_url: where people read the runbooks, e.g. on the team's Git server; None means
+            our own HTTP service, which has no log-in and so shows them on loopback only.
         orchestrator_url: base URL of an OpenAI-compatible server (`http://host:8000/v1`);
             None runs the models on this machine.
         replica: name of this process among several on one database.
@@ -38,6 +40,7 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8800, ge=0, le=65535)
     public_url: str | None = None
+    runbook_url: str | None = None
     workspace_port: int = Field(default=8801, ge=0, le=65535)
 
     orchestrator_url: str | None = None
@@ -59,6 +62,16 @@ class Settings(BaseSettings):
     def models_dir(self) -> Path:
         """Folder of converted models."""
         return self.home / "models"
+
+    @property
+    def base_url(self) -> str:
+        """Address of our HTTP service as people reach it, without a slash at the end."""
+        return (self.public_url or f"http://{self.http_host}:{self.http_port}").rstrip("/")
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether our HTTP service can be reached from this machine only."""
+        return self.http_host in {"127.0.0.1", "localhost", "::1"}
 
     @property
     def secrets_file(self) -> Path:

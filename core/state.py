@@ -23,13 +23,11 @@ Digest = str
 """`sha256:` and 64 hexadecimal digits."""
 
 
-class WheelSource(Frozen):
-    """A model inside a Python package: nothing of the package is run, its file is unpacked."""
+class CatalogSource(Frozen):
+    """A model that `countersign models pull` knows by name, its files pinned by digest."""
 
-    type: Literal["wheel"] = "wheel"
-    package: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
-    version: str = Field(pattern=r"^[A-Za-z0-9.+!-]+$")
-    member: str = Field(max_length=300)
+    type: Literal["catalog"] = "catalog"
+    name: str = Field(max_length=100)
 
 
 class FolderSource(Frozen):
@@ -55,16 +53,15 @@ class AIModel(Frozen):
     parameters: int = Field(ge=1, description="number of weights")
     format: Literal["gguf", "safetensors", "served"]
     licence: str = Field(max_length=60)
-    source: WheelSource | FolderSource | ServerSource = Field(discriminator="type")
+    source: CatalogSource | FolderSource | ServerSource = Field(discriminator="type")
     digest: Digest | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
     capabilities: frozenset[Literal["chat", "json", "tools", "embeddings"]]
     default: bool = False
 
-    @model_validator(mode="after")
-    def _pinned(self) -> AIModel:
-        if self.source.type == "wheel" and self.digest is None:
-            raise ValueError("a model from a wheel needs its 'digest' (sha256:…)")
-        return self
+    @property
+    def served_name(self) -> str:
+        """The name under which the model server has it."""
+        return self.id if isinstance(self.source, FolderSource) else self.source.name
 
 
 class AIAssistant(Frozen):

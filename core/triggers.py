@@ -20,6 +20,7 @@ from core.workflows.service import RunRequest, WorkflowService
 from core.workflows.template import references, render
 
 _FACTS = 10
+_SECTIONS = 3
 _log = logging.getLogger(__name__)
 
 
@@ -70,14 +71,14 @@ class TriggerService:
         incident = await self._incidents.open(event, trigger.channel)
         if incident.id != event.id and incident.thread:
             return await self._count(incident, event)
-        passages = await self._runbook(event)
+        passages, runbook = await self._runbook(event)
         posted = await self._messenger.announce(
             Announcement(
                 key=f"incident:{incident.id}",
                 place=Place(channel=trigger.channel),
                 title=event.title,
                 text=_text(event, "description"),
-                facts=_facts(event),
+                facts=_facts(event) | runbook,
                 link=_link(event),
                 passages=passages,
                 offers=await self._offer(trigger, event),
@@ -115,9 +116,15 @@ class TriggerService:
         text = f"Resolved: {event.title}, after {incident.events} alerts."
         await self._messenger.say(place, text, key=f"event:{event.id}")
 
-    async def _runbook(self, event: Event) -> tuple[Passage, ...]:
+    async def _runbook(self, event: Event) -> tuple[tuple[Passage, ...], dict[str, str]]:
+        """The first sections of the runbook for this alert, and a word on how sure that is."""
         labels = {name: str(value) for name, value in event.attributes.items()}
-        return tuple(await self._knowledge.for_alert(labels))
+        document = await self._knowledge.for_alert(labels, labels)
+        if document is None:
+            return (), {"runbook": "none found for this alert"}
+        sure = labels.get("alertname") in document.front_matter.alerts
+        found = document.title if sure else f"perhaps “{document.title}” (found by its words)"
+        return tuple(self._knowledge.opening(document.path, _SECTIONS)), {"runbook": found}
 
     async def _offer(self, trigger: AITrigger, event: Event) -> tuple[OfferedWorkflow, ...]:
         if trigger.mode != "offer":

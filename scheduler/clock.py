@@ -84,6 +84,11 @@ class Clock:
         planned = islice(moments(self._triggers[schedule_id], now), count)
         return [moment.astimezone(zone) for moment in planned]
 
+    def upcoming(self) -> dict[str, datetime | None]:
+        """For each schedule's id the moment of its next firing."""
+        now = datetime.now(UTC)
+        return {id_: next(iter(self.next_firings(id_, now, 1)), None) for id_ in self._schedules}
+
     async def _fire(self, schedule_id: str) -> None:
         now = datetime.now(UTC)
         grace = self._schedules[schedule_id].misfire_grace

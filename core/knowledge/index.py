@@ -191,6 +191,13 @@ class KnowledgeBase:
         found = await self._search(". ".join(filter(None, texts)), 1, MIN_ALERT_RELEVANCE)
         return found[0].entry.document if found else None
 
+    def opening(self, document: str, limit: int) -> list[Passage]:
+        """The first passages of a document, one for each heading, in their order."""
+        firsts: dict[str, Entry] = {}
+        for entry in self._read.entries.get(document, ()):
+            firsts.setdefault(entry.chunk.anchor, entry)
+        return [self._passage(Ranked(entry, 1.0)) for entry in list(firsts.values())[:limit]]
+
     async def _search(
         self, query: str, limit: int, min_relevance: float = MIN_RELEVANCE
     ) -> list[Ranked]:

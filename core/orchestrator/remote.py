@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Literal, TypeVar
@@ -34,6 +35,11 @@ from core.services.ai import (
 )
 
 logger = logging.getLogger(__name__)
+
+# openai imports these at their first use, which stalls the event loop for a tenth of a second.
+for _module in ("anyio._backends._asyncio", "numpy", "openai.resources.chat.completions"):
+    importlib.import_module(_module)
+importlib.import_module("openai.resources.embeddings")
 
 M = TypeVar("M", bound=BaseModel)
 Capability = Literal["chat", "json", "tools", "embeddings"]

@@ -115,6 +115,12 @@ class RunStore:
         async with self._database.read() as connection:
             return list((await connection.execute(query)).scalars())
 
+    async def states_since(self, since: datetime) -> list[RunState]:
+        """The state of each run that was asked for since then."""
+        query = select(runs.c.state).where(runs.c.created_at >= since)
+        async with self._database.read() as connection:
+            return [RunState(state) for state in (await connection.execute(query)).scalars()]
+
     async def not_shown(self) -> list[str]:
         """Ids of runs whose message does not say what is so now."""
         query = select(runs.c.id).where(runs.c.shown_version < runs.c.version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
@@ -119,14 +119,14 @@ class Action(ABC, Generic[A]):
 class ActionRegistry:
     """The actions of all integrations, by name."""
 
-    def __init__(self, actions: Iterable[Action[BaseModel]] = ()) -> None:
-        self._actions: dict[str, Action[BaseModel]] = {}
+    def __init__(self, actions: Iterable[Action[Any]] = ()) -> None:
+        self._actions: dict[str, Action[Any]] = {}
         for action in actions:
             if action.name in self._actions:
                 raise ValueError(f"two actions are named {action.name}")
             self._actions[action.name] = action
 
-    def get(self, name: str) -> Action[BaseModel]:
+    def get(self, name: str) -> Action[Any]:
         """The action of that name.
 
         Raises:
@@ -137,5 +137,5 @@ class ActionRegistry:
             raise NotFoundError(f"There is no action '{name}'. Known actions: {known}.")
         return self._actions[name]
 
-    def __iter__(self) -> Iterator[Action[BaseModel]]:
+    def __iter__(self) -> Iterator[Action[Any]]:
         return iter(self._actions.values())

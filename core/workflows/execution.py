@@ -6,6 +6,7 @@ Every function here may be called again after a crash; what was done is found in
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -46,12 +47,20 @@ class Execution:
         store: where progress is kept.
         registry: the actions.
         roles: asked again at execution, so that a signer who lost the role counts no more.
+        changed: called after each change, for whoever shows runs.
     """
 
-    def __init__(self, store: RunStore, registry: ActionRegistry, roles: Roles) -> None:
+    def __init__(
+        self,
+        store: RunStore,
+        registry: ActionRegistry,
+        roles: Roles,
+        changed: Callable[[], None],
+    ) -> None:
         self._store = store
         self._registry = registry
         self._roles = roles
+        self._changed = changed
 
     async def authorise(self, run_id: str) -> list[str]:
         """Check digest and guardrails once more, and let the run begin.
@@ -68,6 +77,7 @@ class Execution:
             await self._store.transition(
                 run_id, {RunState.APPROVED}, RunState.BLOCKED, ENGINE, obstacle
             )
+            self._changed()
             return []
         begun = await self._store.transition(
             run_id, {RunState.APPROVED}, RunState.RUNNING, ENGINE, details={"digest": run.digest}
@@ -85,6 +95,7 @@ class Execution:
             return StepState.SKIPPED  # cancelled in between
         step = run.plan.steps[position]
         before = await self._store.begin_step(run_id, position)
+        self._changed()
         if before.state in {StepState.SUCCEEDED, StepState.FAILED} and not forced:
             return before.state
         cut_off = before.attempts > 0 and not forced
@@ -103,6 +114,7 @@ class Execution:
             await self._store.transition(
                 run_id, {RunState.RUNNING}, RunState.ATTENTION, ENGINE, after.summary
             )
+        self._changed()
         return after.state
 
     async def resolve(self, run_id: str, position: int, resolution: Resolution, user: str) -> None:
@@ -112,6 +124,7 @@ class Execution:
             await self._store.transition(
                 run_id, {RunState.ATTENTION}, RunState.CANCELLED, user, "Stopped after a cut-off."
             )
+            self._changed()
             return
         if resolution is Resolution.DONE:
             done = run.steps[position].model_copy(
@@ -123,6 +136,7 @@ class Execution:
             )
             await self._store.set_step(run_id, position, done, user)
         await self._store.transition(run_id, {RunState.ATTENTION}, RunState.RUNNING, user)
+        self._changed()
 
     async def finish(self, run_id: str, state: StepState) -> None:
         """End the run by how its last step went."""
@@ -130,6 +144,7 @@ class Execution:
         run = await self._store.get(run_id)
         failed = next((s.summary for s in run.steps if s.state is StepState.FAILED), "")
         await self._store.transition(run_id, {RunState.RUNNING}, after, ENGINE, failed)
+        self._changed()
 
     async def _obstacle(self, run: Run) -> str:
         if run.plan.digest != run.digest:

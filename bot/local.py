@@ -1,0 +1,58 @@
+"""Trying Countersign without Slack: the local workspace takes Slack's place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from bot.workspace.page_records import SlashCommand
+from bot.workspace.server import WorkspaceServer
+from core.errors import ConfigurationError
+from core.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def local_workspace(settings: Settings) -> AsyncIterator[tuple[Settings, str | None]]:
+    """The settings to go on with, and the address of the page.
+
+    Where no Slack token is set, a workspace is started and its tokens are put into the settings;
+    otherwise the settings stay as they are and there is no page.
+
+    Raises:
+        ConfigurationError: the workspace's port is taken.
+    """
+    if settings.slack_bot_token is not None:
+        yield settings, None
+        return
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    command = SlashCommand(
+        command=settings.command,
+        description="Run, countersign and ask",
+        usage_hint="help | ask | run | approve | deny | runs | workflows",
+    )
+    server = WorkspaceServer(
+        settings.data_dir / "workspace.db", port=settings.workspace_port, commands=[command]
+    )
+    try:
+        await server.start()
+    except OSError as error:
+        raise ConfigurationError(
+            f"127.0.0.1:{settings.workspace_port} cannot be listened on ({error.strerror}); "
+            "set COUNTERSIGN_WORKSPACE_PORT to a free port."
+        ) from error
+    try:
+        yield (
+            settings.model_copy(
+                update={
+                    "slack_bot_token": server.bot_token,
+                    "slack_app_token": server.app_token,
+                    "slack_api_url": server.api_url,
+                }
+            ),
+            server.base_url,
+        )
+    finally:
+        await server.close()

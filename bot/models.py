@@ -1,0 +1,82 @@
+"""From model records to models that run: pulling, importing, and the orchestrator itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from core.errors import ConfigurationError
+from core.orchestrator import catalog, weights
+from core.orchestrator.local import LocalAIOrchestrator
+from core.orchestrator.remote import RemoteAIOrchestrator
+from core.services.ai import AIOrchestratorClient
+from core.settings import Settings
+from core.state import AIModel, CatalogSource, FolderSource, ServerSource
+
+
+async def pull(model: AIModel, models_dir: Path, progress: Callable[[str], None]) -> None:
+    """Install a model's files, unless they are there and whole.
+
+    Raises:
+        ConfigurationError: the record is for a model that a server serves.
+        OrchestratorError: the files cannot be had or are not the expected ones.
+    """
+    match model.source:
+        case CatalogSource(name=name):
+            await weights.pull(catalog.find(name), models_dir, progress)
+        case FolderSource(path=path):
+            await weights.import_folder(
+                path,
+                model.id,
+                models_dir,
+                kind="embeddings" if model.modality == "embeddings" else "chat",
+                licence=model.licence,
+            )
+            progress(f"{model.id} is installed.")
+        case ServerSource(name=name):
+            raise ConfigurationError(
+                f"models/{model.id}.yaml: '{name}' is served by a server of your own "
+                "(COUNTERSIGN_ORCHESTRATOR_URL); there is nothing to pull."
+            )
+
+
+def default_model(models: Mapping[str, AIModel], modality: str) -> AIModel:
+    """The model marked `default: true` for a modality.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    for model in models.values():
+        if model.modality == modality and model.default:
+            return model
+    raise ConfigurationError(f"models: no {modality} model has 'default: true'.")
+
+
+def make_orchestrator(settings: Settings, models: Mapping[str, AIModel]) -> AIOrchestratorClient:
+    """The orchestrator that the settings ask for: a server of the team's own, or this machine.
+
+    Raises:
+        ConfigurationError: a default model is served elsewhere, and no server is named.
+    """
+    chat, embeddings = (default_model(models, modality) for modality in ("text", "embeddings"))
+    if settings.orchestrator_url is not None:
+        token = settings.orchestrator_token
+        return RemoteAIOrchestrator(
+            settings.orchestrator_url,
+            token.get_secret_value() if token else "none",
+            chat_model=chat.served_name,
+            embedding_model=embeddings.served_name,
+        )
+    for model in (chat, embeddings):
+        if isinstance(model.source, ServerSource):
+            raise ConfigurationError(
+                f"models/{model.id}.yaml says that a server has it: set "
+                "COUNTERSIGN_ORCHESTRATOR_URL to that server (http://HOST:8000/v1)."
+            )
+    return LocalAIOrchestrator(
+        settings.models_dir,
+        chat_model=chat.served_name,
+        embedding_model=embeddings.served_name,
+        threads=settings.model_threads,
+        queue_limit=settings.model_queue_limit,
+    )
