@@ -138,6 +138,13 @@ def listen(app: AsyncApp, bot: DemoBot) -> None:
     async def message() -> None:
         """Seen, and nothing to do."""
 
+    @app.shortcut("explain")
+    async def explain(ack: Any, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        await client.chat_postMessage(
+            channel=body["channel"]["id"], thread_ts=body["message"]["ts"], text="Explained."
+        )
+
     @app.action(re.compile(".*"))
     async def acted(ack: Any, body: dict[str, Any], client: AsyncWebClient, respond: Any) -> None:
         await ack()
@@ -166,8 +173,11 @@ def listen(app: AsyncApp, bot: DemoBot) -> None:
         if values["commit"]["commit"]["value"] == "ffff":
             await ack(response_action="errors", errors={"commit": "No such commit."})
             return
+        if values["commit"]["commit"]["value"] == "more":
+            await ack(response_action="push", view=MODAL | {"title": plain("One more")})
+            return
         bot.submitted.append(values)
-        await ack()
+        await ack(response_action="clear")
 
     @app.event("app_home_opened")
     async def home(event: dict[str, Any], client: AsyncWebClient) -> None:

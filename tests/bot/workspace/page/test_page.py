@@ -141,6 +141,31 @@ async def test_a_modal_shows_errors_under_its_inputs_and_keeps_what_was_typed(
     assert bot.submitted[0]["ticket"]["ticket"]["selected_option"]["value"] == "ops-1"
 
 
+async def test_a_modal_over_a_modal(browser: Browser, bot: DemoBot) -> None:
+    await write(browser, "/ops run")
+    await browser.fill("input-commit", "more")
+    await browser.click("modal-submit")
+    await browser.wait_for("modal h2", "One more")
+    await browser.click("modal-close")
+    await browser.wait_for("modal h2", "Run a workflow")
+    assert await browser.evaluate("document.activeElement.value") == "more"
+    await browser.click("modal-submit")
+    await browser.wait_for("modal h2", "One more")
+    await browser.fill("input-commit", "4f2a")
+    await browser.click("modal-submit")
+    await browser.wait_gone("modal")
+    assert len(bot.submitted) == 1
+
+
+async def test_a_shortcut_on_a_message(browser: Browser, bot: DemoBot) -> None:
+    ts = await bot.post(text="Something unclear")
+    await browser.hover(f"message-{ts}")
+    await browser.click(f"more-{ts}")
+    await browser.click("shortcut-explain")
+    await browser.click(f"replies-{ts}")
+    await browser.wait_for("thread-pane", "Explained.")
+
+
 async def test_a_modal_keeps_the_focus_and_closes_with_escape(browser: Browser) -> None:
     await write(browser, "/ops run")
     await browser.wait_for("modal")

@@ -1,4 +1,4 @@
-/** The modal on top of the stack. */
+/** The modals: the one on top is seen, those below keep what was typed into them. */
 
 import { ArrowLeft, LoaderCircle, X } from "lucide-react";
 import { useEffect, useMemo, useRef, useState } from "react";
@@ -23,18 +23,21 @@ export function Modals() {
   };
   return (
     <Dialog label={String(view["title"]?.text ?? "")} onClose={() => close(false)} className="modal" testId="modal">
-      <View key={view["id"]} view={view} depth={page.views.length} close={close} />
+      {page.views.map((one) => (
+        <View key={one["id"]} view={one} onTop={one === view} depth={page.views.length} close={close} />
+      ))}
     </Dialog>
   );
 }
 
 interface Props {
   view: Json;
+  onTop: boolean;
   depth: number;
   close: (all: boolean) => void;
 }
 
-function View({ view, depth, close }: Props) {
+function View({ view, onTop, depth, close }: Props) {
   const { store, page, send, forgetViews } = useWorkspaceContext();
   const id = view["id"] as string;
   const blocks = view["blocks"] as Json[];
@@ -44,7 +47,8 @@ function View({ view, depth, close }: Props) {
   const form = useRef<HTMLFormElement>(null);
   const where = useMemo(() => ({ view_id: id }), [id]);
   const told = store.viewErrors[id];
-  const errors = useMemo(() => ({ ...told, ...own }), [told, own]);
+  const [answered, setAnswered] = useState(told);
+  const errors = useMemo(() => (told === answered ? own : { ...told, ...own }), [told, answered, own]);
 
   useEffect(() => {
     const first = form.current?.querySelector<HTMLElement>(".has-error input, .has-error textarea, .has-error button");
@@ -52,15 +56,17 @@ function View({ view, depth, close }: Props) {
   }, [errors]);
 
   useEffect(() => {
+    if (!onTop) return;
     const first = form.current?.querySelector<HTMLElement>(
       ".block-input input, .block-input textarea, .block-input button",
     );
     first?.focus();
-  }, []);
+  }, [onTop]);
 
   const submit = async () => {
     const wrong = problems(blocks, state.values);
     setOwn(wrong);
+    setAnswered(told);
     if (Object.keys(wrong).length > 0 || waiting) return;
     setWaiting(true);
     const stack = page.views.map((one) => one["id"] as string);
@@ -75,6 +81,7 @@ function View({ view, depth, close }: Props) {
   return (
     <form
       ref={form}
+      hidden={!onTop}
       noValidate
       onSubmit={(event) => {
         event.preventDefault();
@@ -105,7 +112,7 @@ function View({ view, depth, close }: Props) {
           <Blocks blocks={blocks} />
         </SurfaceProvider>
       </div>
-      <Toast />
+      {onTop && <Toast />}
       {(view["submit"] || view["close"]) && (
         <footer className="modal-footer">
           <button type="button" className="button" data-testid="modal-close" onClick={() => close(false)}>
