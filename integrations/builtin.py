@@ -11,7 +11,7 @@ from core.ports import Messenger, PresentationError
 from core.records import Idempotency, Identifier, Place, Risk
 from core.services.ai import OrchestratorError
 from core.workflows.actions import Action, ActionContext, ActionError, ActionResult
-from integrations.webhooks import clip
+from integrations.text import clip
 
 Ask = Callable[[str, str], Awaitable[str]]
 """Assistant id and question to its answer; raises `OrchestratorError` where it has none."""

@@ -135,27 +135,6 @@ def hmac_sha256(secret: SecretStr, body: bytes) -> str:
     return hmac.new(secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()
 
 
-def clip(text: str | None, limit: int) -> str:
-    """`text` on one line, without control characters, at most `limit` characters."""
-    line = " ".join((text or "").split())
-    line = "".join(character for character in line if character.isprintable())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def tidy(text: str | None, limit: int) -> str:
-    """As `clip`, but lines stay lines."""
-    lines = (clip(line, limit) for line in (text or "").strip().splitlines()[:limit])
-    joined = "\n".join(lines)
-    return joined if len(joined) <= limit else joined[: limit - 1] + "…"
-
-
-def shorten(text: str, limit: int) -> str:
-    """`text` where it is short enough, else its beginning and its digest: still one of a kind."""
-    if len(text) <= limit:
-        return text
-    return f"{text[: limit - 65]}#{hashlib.sha256(text.encode()).hexdigest()}"
-
-
 def in_utc(moment: datetime) -> datetime:
     """The same moment in UTC; a moment without a zone is taken as UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -10,15 +10,8 @@ from pydantic import JsonValue, SecretStr
 
 from core.records import Event
 from integrations.alertmanager.payloads import Alert, AlertGroup
-from integrations.webhooks import (
-    SignatureError,
-    clip,
-    in_utc,
-    matches_any,
-    read_payload,
-    shorten,
-    tidy,
-)
+from integrations.text import clip, shorten, tidy
+from integrations.webhooks import SignatureError, in_utc, matches_any, read_payload
 
 _MAX_LABELS = 64
 _MAX_FINGERPRINTS = 200

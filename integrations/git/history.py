@@ -13,7 +13,7 @@ from core.workflows.actions import Action, ActionContext, ActionError, ActionRes
 from integrations.git.process import GitFailedError, git
 from integrations.git.repositories import SHORT, CommitName, Repositories, RepositoryArguments
 from integrations.git.repository import TRAILER, Repository
-from integrations.webhooks import clip, tidy
+from integrations.text import clip, tidy
 
 
 class TagArguments(RepositoryArguments):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
@@ -14,8 +15,11 @@ from core.workflows.actions import Action, ActionError
 from integrations.base import Health, Integration, check_secret_names, read_settings
 from integrations.git.history import CreateTag, ReadLog
 from integrations.git.repositories import Repositories
-from integrations.git.repository import Repository, RepositorySettings
+from integrations.git.repository import Repository
 from integrations.git.revert import RevertCommit
+from integrations.git.settings import RepositorySettings
+
+_log = logging.getLogger(__name__)
 
 
 class GitSettings(Frozen):
@@ -49,6 +53,14 @@ class GitIntegration(Integration):
             CreateTag(self._repositories),
             ReadLog(self._repositories),
         )
+
+    async def start(self) -> None:
+        """See `Integration.start`. Cleans up after processes that were killed."""
+        for repository in self._repositories.all():
+            try:
+                await repository.sweep()
+            except ActionError as error:
+                _log.warning("git repository %s: %s", repository.name, error)
 
     async def health(self) -> Health:
         """See `Integration.health`. Every repository is there and has its branch."""

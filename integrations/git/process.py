@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from core.workflows.actions import ActionError
-from integrations.webhooks import tidy
+from integrations.text import tidy
 
 _MAX_OUTPUT = 4 * 1024 * 1024
 _CONFIGURATION = {

@@ -3,63 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
+import logging
+import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
 
-from pydantic import Field, StringConstraints, field_validator
-
-from core.records import Frozen
 from core.workflows.actions import ActionError, OutcomeUnknownError
 from integrations.git.process import GitFailedError, git
+from integrations.git.settings import RepositorySettings
 
-BranchName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/+@-]*$", max_length=200)
-]
-RemoteName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)
-]
 TRAILER = "Countersign-Run"
 _NETWORK_LIMIT_S = 120.0
+_PREFIX = "countersign-git-"
+
+_log = logging.getLogger(__name__)
 
 
-class Author(Frozen):
-    """Who our commits and tags are by."""
-
-    name: str = Field(default="Countersign", pattern=r"^[^<>\n\x00]{1,100}$")
-    email: str = Field(default="countersign@localhost", pattern=r"^[^<>\s\x00]{1,200}$")
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """As git reads it."""
-        return {
-            "GIT_AUTHOR_NAME": self.name,
-            "GIT_AUTHOR_EMAIL": self.email,
-            "GIT_COMMITTER_NAME": self.name,
-            "GIT_COMMITTER_EMAIL": self.email,
-        }
-
-
-class RepositorySettings(Frozen):
-    """One repository that actions may change.
-
-    Attributes:
-        path: a working copy or a bare repository on this machine.
-        branch: the only branch that is changed.
-        remote: name of the remote that has the last word and is pushed to; None: stay local.
-    """
-
-    path: Path
-    branch: BranchName = "main"
-    remote: RemoteName | None = None
-    author: Author = Author()
-
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        return path.expanduser().absolute()
+class BranchMovedError(ActionError):
+    """Somebody else moved the branch between our looking at it and our moving it."""
 
 
 class Repository:
@@ -177,7 +141,7 @@ class Repository:
     @asynccontextmanager
     async def worktree(self, commit: str) -> AsyncIterator[Path]:
         """A temporary checkout of `commit`, on no branch; gone afterwards."""
-        with tempfile.TemporaryDirectory(prefix="countersign-git-") as folder:
+        with TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as folder:
             path = Path(folder) / "worktree"
             await git(self.path, "worktree", "add", "--quiet", "--detach", str(path), commit)
             try:
@@ -185,13 +149,34 @@ class Repository:
             finally:
                 await asyncio.shield(git(self.path, "worktree", "remove", "--force", str(path)))
 
+    async def sweep(self) -> None:
+        """Remove the temporary checkouts of processes that were killed. Call it before any other
+        work: a checkout of a process with our own id is taken for a former one's.
+
+        Raises:
+            ActionError: the path is no repository.
+        """
+        for entry in await self._worktrees():
+            folder = Path(entry["worktree"]).parent
+            owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+            if folder.name.startswith(_PREFIX) and owner.isdecimal() and not _lives(int(owner)):
+                await git(self.path, "worktree", "remove", "--force", entry["worktree"])
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                _log.info("removed %s, which a killed process left in %s", folder, self.name)
+
+    async def _worktrees(self) -> list[dict[str, str]]:
+        listing = await git(self.path, "worktree", "list", "--porcelain", "-z")
+        return [
+            dict(line.partition(" ")[::2] for line in entry.strip("\0").split("\0"))
+            for entry in listing.split("\0\0")
+            if entry.strip("\0")
+        ]
+
     async def checked_out(self) -> Path | None:
         """The working copy in which the branch is checked out, if any."""
-        listing = await git(self.path, "worktree", "list", "--porcelain", "-z")
-        for entry in listing.split("\0\0"):
-            fields = dict(line.partition(" ")[::2] for line in entry.strip("\0").split("\0"))
-            if fields.get("branch") == f"refs/heads/{self.branch}" and "bare" not in fields:
-                return Path(fields["worktree"])
+        for entry in await self._worktrees():
+            if entry.get("branch") == f"refs/heads/{self.branch}" and "bare" not in entry:
+                return Path(entry["worktree"])
         return None
 
     async def require_movable(self, old: str, new: str) -> None:
@@ -220,7 +205,7 @@ class Repository:
         """Move the local branch from `old` to `new`, and its clean working copy with it.
 
         Raises:
-            ActionError: the branch is not at `old` any more, so nothing was moved.
+            BranchMovedError: the branch is not at `old` any more, so nothing was moved.
         """
         if old == new:
             return
@@ -230,7 +215,7 @@ class Repository:
         except GitFailedError as error:
             if await self.head() == old:
                 raise
-            raise ActionError(
+            raise BranchMovedError(
                 f"{self.branch} of {self.name} was moved by somebody else in this moment: look "
                 f"at it, then start this again."
             ) from error
@@ -287,4 +272,17 @@ async def _matches(path: Path, commit: str) -> bool:
             if error.exit_code == 1:
                 return False
             raise
+    return True
+
+
+def _lives(process: int) -> bool:
+    """Whether another process with this id is there."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
     return True

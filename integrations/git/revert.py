@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,10 +12,13 @@ from core.records import Idempotency, Risk
 from core.workflows.actions import Action, ActionContext, ActionError, ActionResult
 from integrations.git.process import GitFailedError, git
 from integrations.git.repositories import SHORT, CommitName, Repositories, RepositoryArguments
-from integrations.git.repository import TRAILER, Repository
-from integrations.webhooks import clip, tidy
+from integrations.git.repository import TRAILER, BranchMovedError, Repository
+from integrations.text import clip, tidy
 
 _PREVIEW_LIMIT = 6000
+_TRIES = 3
+
+_log = logging.getLogger(__name__)
 
 
 class RevertArguments(RepositoryArguments):
@@ -69,17 +73,27 @@ class RevertCommit(Action[RevertArguments]):
         """See `Action.execute`."""
         repository = self._repositories.get(arguments.repository)
         async with repository.exclusively():
-            local, base = await repository.base()
-            commit = await _reverted(repository, arguments, base)
-            if done := await repository.find_run(context.key, commit, base):
-                await self._finish(repository, local, base, done)
-                return _result(repository, commit, done, "is reverted already")
-            async with repository.worktree(base) as folder:
-                await _revert(folder, commit, arguments)
-                new = await _commit(folder, commit, arguments, context, repository)
-            await repository.require_movable(local, new)
-            await repository.push(f"{new}:refs/heads/{repository.branch}")
-            await repository.move(local, new, f"countersign: revert {commit[:SHORT]}")
+            for _ in range(_TRIES - 1):
+                try:
+                    return await self._try(repository, arguments, context)
+                except BranchMovedError as error:
+                    _log.info("%s; trying again", error)
+            return await self._try(repository, arguments, context)
+
+    async def _try(
+        self, repository: Repository, arguments: RevertArguments, context: ActionContext
+    ) -> ActionResult:
+        local, base = await repository.base()
+        commit = await _reverted(repository, arguments, base)
+        if done := await repository.find_run(context.key, commit, base):
+            await self._finish(repository, local, base, done)
+            return _result(repository, commit, done, "is reverted already")
+        async with repository.worktree(base) as folder:
+            await _revert(folder, commit, arguments)
+            new = await _commit(folder, commit, arguments, context, repository)
+        await repository.require_movable(local, new)
+        await repository.push(f"{new}:refs/heads/{repository.branch}")
+        await repository.move(local, new, f"countersign: revert {commit[:SHORT]}")
         return _result(repository, commit, new, "reverted")
 
     @staticmethod

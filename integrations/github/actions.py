@@ -18,7 +18,7 @@ from core.workflows.actions import (
 )
 from integrations.github.client import GitHubClient
 from integrations.github.payloads import WorkflowRun
-from integrations.webhooks import clip
+from integrations.text import clip
 
 RepositoryName = Annotated[
     str,

@@ -16,10 +16,10 @@ from pydantic import JsonValue, SecretStr
 
 from core.records import Event
 from integrations.github.payloads import PullRequestEvent, PushEvent, WorkflowRunEvent
+from integrations.text import clip
 from integrations.webhooks import (
     MalformedDeliveryError,
     SignatureError,
-    clip,
     hmac_sha256,
     in_utc,
     matches_any,

@@ -22,7 +22,7 @@ from core.workflows.actions import (
 )
 from integrations.http.addresses import AddressNotAllowedError, is_allowed
 from integrations.http.request import IDEMPOTENT_METHODS, SAFE_METHODS, Host, RequestArguments
-from integrations.webhooks import clip, tidy
+from integrations.text import clip, tidy
 
 _GATEWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 

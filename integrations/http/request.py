@@ -20,7 +20,7 @@ from yarl import URL
 from core.errors import InvalidRequestError
 from core.records import Frozen
 from integrations.http.addresses import Network
-from integrations.webhooks import clip
+from integrations.text import clip
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,80}$")]

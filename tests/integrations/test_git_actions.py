@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from core.state import AIIntegration
 from core.workflows.actions import Action, ActionError, ActionRegistry
 from integrations.git import GitIntegration
 from tests.support.intake import attempt
+from tests.support.until import until
 
 
 class Checkout:
@@ -235,6 +237,18 @@ class TestRevert:
         assert not [name for name in names if (shop.path / name).exists()]
         assert shop.clean()
 
+    async def test_other_processes_that_move_the_branch_at_the_same_time(
+        self, shop: Checkout
+    ) -> None:
+        """Separate integrations share no lock, as two processes do not: git's own
+        compare-and-swap decides, and who comes second tries again."""
+        shop.git("checkout", "-q", "-b", "elsewhere")
+        shop.git("checkout", "-q", "main")
+        commits = [shop.commit(f"Add {n}", **{f"file{n}": "x\n"}) for n in range(3)]
+        shop.git("checkout", "-q", "elsewhere")
+        await asyncio.gather(*(revert(shop.path, c, key=f"run/{c}") for c in commits))
+        assert shop.git("ls-tree", "--name-only", "main").split() == ["config", "readme"]
+
     async def test_hooks_of_the_repository_are_not_run(self, shop: Checkout) -> None:
         bad = shop.commit("Lower the timeout", config="timeout: 1\n")
         for name in ("pre-commit", "post-checkout", "commit-msg", "reference-transaction"):
@@ -434,6 +448,81 @@ class TestLog:
                 found.read({"repository": "shop", "path": path}), attempt()
             )
             assert result.values["commits"] == []
+
+
+def mentioned(path: str) -> bool:
+    """Whether a running process has this path among its arguments."""
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = process.read_bytes()
+        except OSError:
+            continue
+        if path.encode() in line:
+            return True
+    return False
+
+
+_REVERT = """
+import asyncio, sys
+from core.records import Place
+from core.security.secrets import Secrets
+from core.state import AIIntegration
+from core.workflows.actions import ActionContext
+from integrations.git import GitIntegration
+
+path, commit, key = sys.argv[1:]
+settings = {"repositories": {"shop": {"path": path}}}
+git = GitIntegration.create(AIIntegration(id="git", kind="git", settings=settings), Secrets({}))
+revert = git.actions()[0]
+arguments = revert.read({"repository": "shop", "commit": commit})
+place = Place(channel="C1")
+context = ActionContext("run-1", "step-1", key, False, "U1", place)
+print("ready", flush=True)
+asyncio.run(revert.execute(arguments, context))
+"""
+
+
+async def test_killed_at_any_moment_and_repeated_it_is_done_once(shop: Checkout) -> None:
+    before = [shop.commit(f"Change {n}", **{f"file{n}": f"{n}\n"}) for n in range(12)]
+    cut_off = 0
+    for number, commit in enumerate(before):
+        key = f"run-{number}/step-1"
+        with subprocess.Popen(
+            [sys.executable, "-c", _REVERT, str(shop.path), commit, key], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"
+            await asyncio.sleep(number * 0.012)
+            cut_off += process.poll() is None
+            process.kill()
+        # The git that it had started is not killed with it, and ends long before a restart.
+        await until(lambda: not mentioned(str(shop.path)), "its git has ended")
+        await revert(shop.path, commit, key=key)
+
+        subjects = shop.git("log", "--format=%s").splitlines()
+        assert subjects.count(f'Revert "Change {number}"') == 1
+        assert not (shop.path / f"file{number}").exists()
+        assert shop.clean()
+    assert cut_off > 3
+
+
+async def test_what_a_killed_process_left_is_removed_at_the_start(
+    shop: Checkout, tmp_path: Path
+) -> None:
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    left = tmp_path / f"countersign-git-{killed.pid}-x1" / "worktree"
+    used = tmp_path / f"countersign-git-{os.getppid()}-x2" / "worktree"
+    own = tmp_path / "feature"
+    for path in (left, used, own):
+        shop.git("worktree", "add", "-q", "--detach", str(path))
+    await integration(shop.path).start()
+    await integration(tmp_path / "gone").start()
+
+    assert not left.parent.exists()
+    assert used.exists()
+    assert own.exists()
+    assert shop.git("worktree", "list", "--porcelain").count("worktree ") == 3
 
 
 async def test_health_names_what_is_missing(shop: Checkout, tmp_path: Path) -> None:

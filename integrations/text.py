@@ -1,0 +1,26 @@
+"""Text from outside, made fit for one line, a message, an identifier."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def clip(text: str | None, limit: int) -> str:
+    """`text` on one line, without control characters, at most `limit` characters."""
+    line = " ".join((text or "").split())
+    line = "".join(character for character in line if character.isprintable())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def tidy(text: str | None, limit: int) -> str:
+    """As `clip`, but lines stay lines."""
+    lines = (clip(line, limit) for line in (text or "").strip().splitlines()[:limit])
+    joined = "\n".join(lines)
+    return joined if len(joined) <= limit else joined[: limit - 1] + "…"
+
+
+def shorten(text: str, limit: int) -> str:
+    """`text` where it is short enough, else its beginning and its digest: still one of a kind."""
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit - 65]}#{hashlib.sha256(text.encode()).hexdigest()}"
