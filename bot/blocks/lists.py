@@ -146,12 +146,14 @@ def models(known: Sequence[AIModel], served: Sequence[ModelInfo], problem: str =
             bold(model.id),
             text(
                 f" {model.modality} · {_parameters(model.parameters)} parameters · {model.stage} · "
-                f"{model.licence} · {'can run now' if model.id in running else 'not loaded'}"
+                f"{model.licence} · {'can run now' if model.served_name in running else 'not loaded'}"
             ),
         ]
         for model in known
     ]
-    lines += [[bold(name), text(" served")] for name in sorted(running - {m.id for m in known})]
+    lines += [
+        [bold(name), text(" served")] for name in sorted(running - {m.served_name for m in known})
+    ]
     if problem:
         lines.append([bold("The model server does not answer: "), text(cut(problem, 300))])
     if not lines:

@@ -310,7 +310,7 @@ async def _assembled(
     store = RunStore(database, audit)
     display = Display(store, SlackPresenter(messenger, state.policy, roles))
     registry = ActionRegistry([WriteFile(folder / "effects"), WipeFile(folder / "effects")])
-    engine = RunEngine(Execution(store, registry, roles), database, "test")
+    engine = RunEngine(Execution(store, registry, roles, display.touch), database, "test")
     stack.callback(_forget_engine)
     engine.launch()
     stack.callback(engine.close)
