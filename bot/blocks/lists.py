@@ -141,12 +141,13 @@ def models(known: Sequence[AIModel], served: Sequence[ModelInfo], problem: str =
         problem: why it is not known what can run.
     """
     running = {model.name for model in served}
+    state = {True: "can run now", False: "not loaded"}
     lines: list[Line] = [
         [
             bold(model.id),
             text(
                 f" {model.modality} · {_parameters(model.parameters)} parameters · {model.stage} · "
-                f"{model.licence} · {'can run now' if model.served_name in running else 'not loaded'}"
+                f"{model.licence} · {state[model.served_name in running]}"
             ),
         ]
         for model in known
