@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
 import httpx2
+import numpy as np  # noqa: F401 - openai would import it at the first embedding
 import openai
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from pydantic import BaseModel, ValidationError
@@ -35,11 +35,6 @@ from core.services.ai import (
 )
 
 logger = logging.getLogger(__name__)
-
-# openai imports these at their first use, which stalls the event loop for a tenth of a second.
-for _module in ("anyio._backends._asyncio", "numpy", "openai.resources.chat.completions"):
-    importlib.import_module(_module)
-importlib.import_module("openai.resources.embeddings")
 
 M = TypeVar("M", bound=BaseModel)
 Capability = Literal["chat", "json", "tools", "embeddings"]
@@ -86,6 +81,10 @@ class RemoteAIOrchestrator:
             http_client=DefaultAsyncHttpxClient(trust_env=use_proxy, follow_redirects=False),
             timeout=openai.Timeout(None, connect=_CONNECT_S),
         )
+        # openai imports its resources at their first use: here rather than under a request, where
+        # it would stall the event loop for a tenth of a second.
+        self._completions = self._client.chat.completions
+        self._embeddings = self._client.embeddings
 
     async def start(self) -> None:
         """Look whether the server answers; only log where it does not, since it may come yet."""
@@ -141,7 +140,7 @@ class RemoteAIOrchestrator:
         with self._errors(request.deadline_s):
             async with asyncio.timeout_at(deadline):
                 arguments = await self._arguments(request)
-                stream = await self._client.chat.completions.create(**arguments, stream=True)
+                stream = await self._completions.create(**arguments, stream=True)
         async with contextlib.aclosing(stream):
             chunks = aiter(stream)
             while True:
@@ -169,7 +168,7 @@ class RemoteAIOrchestrator:
                 name = model or self._embedding_model or await self._default("embeddings")
                 for start in range(0, len(texts), _EMBEDDINGS_A_REQUEST):
                     batch = list(texts[start : start + _EMBEDDINGS_A_REQUEST])
-                    reply = await self._client.embeddings.create(
+                    reply = await self._embeddings.create(
                         model=name,
                         input=batch,
                         extra_headers={DEADLINE_HEADER: f"{_EMBEDDING_DEADLINE_S:.3f}"},
@@ -221,7 +220,7 @@ class RemoteAIOrchestrator:
         with self._errors(request.deadline_s):
             async with asyncio.timeout(request.deadline_s):
                 arguments = await self._arguments(request)
-                reply = await self._client.chat.completions.create(**arguments, **extra)
+                reply = await self._completions.create(**arguments, **extra)
         if not reply.choices:
             raise OrchestratorError(f"The model server {self._base_url} sent an empty reply.")
         choice = reply.choices[0]
