@@ -130,6 +130,7 @@ class Browser:
             stack.callback(reader.cancel)
             for domain in ("Page", "Runtime", "Log"):
                 await self.call(f"{domain}.enable")
+            await self.call("Emulation.setFocusEmulationEnabled", enabled=True)
             await self.set_viewport(*self._size)
             await self.set_dark(self._dark)
             self._stack = stack.pop_all()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.bot.workspace.page.demo_bot import ALICE, CARD, DEPLOYS, DemoBot
-from tests.support.browser import Browser
+from tests.support.browser import Browser, BrowserMissingError
 from tests.support.npm import unpacked
 from tests.support.workspace import open_page, running_workspace
 
@@ -82,3 +82,12 @@ async def _violations(browser: Browser) -> list[str]:
         "(one) => one.id + ': ' + one.nodes.map((node) => node.html.slice(0, 200)).join(' | ')))"
     )
     return [str(one) for one in found]
+
+
+async def test_a_missing_browser_is_named_with_its_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BrowserMissingError, match="Debian package `chromium`"):
+        async with Browser():
+            pytest.fail("there is none")

@@ -28,11 +28,12 @@ export function Composer({ channel, thread, placeholder, testId, alsoTo }: Props
   const [caret, setCaret] = useState(0);
   const [active, setActive] = useState(0);
   const [dismissed, setDismissed] = useState<string | null>(null);
+  const [focused, setFocused] = useState(false);
   const [broadcast, setBroadcast] = useState(false);
   const box = useRef<HTMLTextAreaElement>(null);
   const listId = useId();
 
-  const completion = dismissed === text ? null : complete(text, caret, page);
+  const completion = dismissed === text || !focused ? null : complete(text, caret, page);
   const chosen = completion?.suggestions[active] ?? completion?.suggestions[0];
   const hint = usageHint(text, page);
   const globals = page.shortcuts.filter((shortcut) => shortcut.type === "global");
@@ -45,7 +46,7 @@ export function Composer({ channel, thread, placeholder, testId, alsoTo }: Props
 
   useEffect(() => {
     // Not on touch screens: there it would bring up the keyboard.
-    if (matchMedia("(hover: hover)").matches) box.current?.focus();
+    if (!matchMedia("(pointer: coarse)").matches) box.current?.focus();
   }, []);
 
   const write = (next: string, at = next.length) => {
@@ -130,6 +131,8 @@ export function Composer({ channel, thread, placeholder, testId, alsoTo }: Props
         aria-activedescendant={completion ? `${listId}-${active}` : undefined}
         data-testid={testId}
         onKeyDown={onKeyDown}
+        onFocus={() => setFocused(true)}
+        onBlur={() => setFocused(false)}
         onSelect={({ currentTarget }) => setCaret(currentTarget.selectionStart)}
         onChange={({ currentTarget }) => write(currentTarget.value, currentTarget.selectionStart)}
       />
