@@ -12,6 +12,7 @@ from slackblocks import (
     Button,
     ConfirmationDialogue,
     ContextBlock,
+    DividerBlock,
     Element,
     Markdown,
     PlainText,
@@ -69,7 +70,7 @@ def run_card(run: Run, now: datetime, roles: Mapping[str, Role]) -> Content:
         blocks += _plan_blocks(run, budget, roles)
     else:
         outputs = run.state.final or run.state is RunState.ATTENTION
-        blocks.append(rich(*progress(run, now, budget, outputs)))
+        blocks += [DividerBlock(), rich(*progress(run, now, budget, outputs))]
         if parts := signed(run.signatures):
             blocks.append(rich(*parts))
     blocks.append(_small_print(run))
@@ -86,15 +87,14 @@ def _opening(run: Run) -> list[RichTextObject]:
 
 
 def _plan_blocks(run: Run, budget: Budget, roles: Mapping[str, Role]) -> list[Block]:
-    blocks: list[Block] = [rich(paragraph([bold("What will run, exactly")]))]
-    parts: list[RichTextObject] = []
+    parts: list[RichTextObject] = [paragraph([bold("What will run, exactly")])]
     for position, step in enumerate(run.plan.steps, start=1):
         parts += step_parts(position, step, budget, preview=True)
-    blocks.append(rich(*parts))
-    if where := origins(run.plan.arguments, budget):
-        blocks.append(rich(*where))
+    blocks: list[Block] = [DividerBlock(), rich(*parts)]
+    if where := origins(run.plan.arguments, run.requester, budget):
+        blocks += [DividerBlock(), rich(*where)]
     if rules := guardrails(run.guardrails, run):
-        blocks.append(rich(*rules))
+        blocks += [DividerBlock(), rich(*rules)]
     if run.approval:
         blocks.append(rich(who_may_sign(run.approval, roles)))
     if budget.shortened:

@@ -24,7 +24,7 @@ from bot.blocks.layout import (
     text,
     with_people,
 )
-from core.records import Provenance, Risk
+from core.records import Provenance, Risk, Scalar
 from core.security.policy import Role
 from core.workflows.guardrails import Approval, GuardrailResult, GuardrailState
 from core.workflows.plan import PlannedArgument, PlannedStep
@@ -44,14 +44,14 @@ _STEP = {
     StepState.UNKNOWN: "Cut off, outcome not known",
     StepState.SKIPPED: "Skipped",
 }
-_SIGN = {GuardrailState.MET: "✓ ", GuardrailState.WAITING: "◦ ", GuardrailState.BLOCKED: "✕ "}
+_SIGN = {GuardrailState.MET: "✓ ", GuardrailState.WAITING: "", GuardrailState.BLOCKED: "✕ "}
 _SOURCE = {
-    "person": "typed by a person",
-    "definition": "from the workflow",
-    "schedule": "from the schedule",
-    "webhook": "webhook field",
-    "model": "model output",
-    "step": "earlier step's output",
+    "person": "typed by a person, ",
+    "definition": "",
+    "schedule": "from the schedule ",
+    "webhook": "webhook field, ",
+    "model": "model output, ",
+    "step": "earlier step's output, ",
 }
 
 
@@ -110,7 +110,9 @@ def step_parts(
     return parts
 
 
-def origins(arguments: Mapping[str, PlannedArgument], budget: Budget) -> list[RichTextObject]:
+def origins(
+    arguments: Mapping[str, PlannedArgument], requester: str, budget: Budget
+) -> list[RichTextObject]:
     """Where each value came from."""
     if not arguments:
         return []
@@ -118,9 +120,9 @@ def origins(arguments: Mapping[str, PlannedArgument], budget: Budget) -> list[Ri
         [
             code(name),
             text(" = "),
-            code(budget.take(str(argument.value), 200)),
+            code(budget.take(_value(argument.value), 200)),
             text(" — "),
-            *_provenance(argument.provenance),
+            *_provenance(argument.provenance, requester),
         ]
         for name, argument in arguments.items()
     ]
@@ -150,9 +152,10 @@ def who_may_sign(approval: Approval, roles: Mapping[str, Role]) -> RichTextObjec
         role = roles.get(name)
         groups = ", ".join(f"@{group}" for group in role.groups) if role else ""
         named.append(f"{name} ({groups})" if groups else name)
-    rule = "; not the requester" if approval.four_eyes else ""
+    rule = ", not the requester" if approval.four_eyes else ""
     people = "1 person" if approval.count == 1 else f"{approval.count} people"
-    return paragraph([bold("Who may countersign: "), text(f"{people} of {', '.join(named)}{rule}")])
+    words = f"{people} with the role {' or '.join(named)}{rule}"
+    return paragraph([bold("Who may countersign: "), text(words)])
 
 
 def signed(signatures: tuple[Signature, ...]) -> list[RichTextObject]:
@@ -228,8 +231,15 @@ def _argument(name: str, value: JsonValue, budget: Budget) -> list[RichTextEleme
     return [code(name), text(": "), code(budget.take(shown, 300))]
 
 
-def _provenance(provenance: Provenance) -> list[RichTextElement]:
-    words = f"{_SOURCE[provenance.kind]}, {cut(provenance.detail, 120)}"
+def _value(value: Scalar) -> str:
+    """As people write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _provenance(provenance: Provenance, requester: str) -> list[RichTextElement]:
+    source, detail = _SOURCE[provenance.kind], cut(provenance.detail, 120)
     if provenance.trusted:
-        return [text(words)]
-    return [text(f"{words} · "), bold("untrusted")]
+        return with_people(f"{source}{detail}", [requester])
+    return [text(f"{source}{detail} · "), bold("untrusted")]

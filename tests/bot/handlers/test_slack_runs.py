@@ -28,7 +28,7 @@ async def test_a_run_is_asked_for_by_command_and_its_card_shows_everything(world
         "Write shown.txt with 9 characters",
         "+ two words",
         "typed by a person",
-        "from the workflow",
+        "default of the workflow",
         "0 of 1 signed",
         "approver (@oncall)",
         "risk: change",
