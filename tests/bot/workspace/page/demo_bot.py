@@ -30,7 +30,7 @@ def option(value: str) -> dict[str, Any]:
     return {"text": plain(value.upper()), "value": value}
 
 
-CARD = [
+CARD: list[dict[str, Any]] = [
     {"type": "header", "text": plain("Revert a commit")},
     {"type": "section", "block_id": "what", "text": mrkdwn("Asked by <@U0ALICE>")},
     {
@@ -54,7 +54,7 @@ CARD = [
     },
 ]
 
-MODAL = {
+MODAL: dict[str, Any] = {
     "type": "modal",
     "callback_id": "start",
     "title": plain("Run a workflow"),
@@ -99,10 +99,11 @@ class DemoBot:
 
     async def action(self, action_id: str) -> dict[str, Any]:
         """Waits for an action of this id."""
-        return await until(
-            lambda: next((one for one in self.actions if one["action_id"] == action_id), None),
+        found = await until(
+            lambda: [one for one in self.actions if one["action_id"] == action_id],
             f"the action {action_id}",
         )
+        return found[0]
 
 
 def listen(app: AsyncApp, bot: DemoBot) -> None:
