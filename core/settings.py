@@ -45,7 +45,7 @@ class Settings(BaseSettings):
 
     orchestrator_url: str | None = None
     orchestrator_token: SecretStr | None = None
-    model_threads: int = Field(default=0, ge=0, description="0: one for each core")
+    model_threads: int = Field(default=0, ge=0, description="0: one for each core but one")
     model_queue_limit: int = Field(default=64, ge=1)
 
     @property

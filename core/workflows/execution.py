@@ -25,7 +25,7 @@ from core.workflows.actions import (
 )
 from core.workflows.plan import PlannedStep
 from core.workflows.run import Run, RunState, StepProgress, StepState
-from core.workflows.template import render
+from core.workflows.template import references, render
 from core.workflows.verdict import judge
 
 ENGINE = "countersign"
@@ -152,9 +152,22 @@ class Execution:
         verdict = await judge(run, self._roles)
         if not verdict.met:
             return verdict.obstacle
-        for step in run.plan.steps:
-            if self._registry.get(step.action).risk.rank > step.risk.rank:
-                return f"{step.action} is riskier now than when the plan was made."
+        return next(filter(None, (self._changed_meaning(step) for step in run.plan.steps)), "")
+
+    def _changed_meaning(self, step: PlannedStep) -> str:
+        """How a step would now do something else than what was signed, or nothing."""
+        if next(references(step.arguments), None) is not None:
+            return ""  # its arguments are known only when it is its turn
+        try:
+            action = self._registry.get(step.action)
+            typed = action.read(step.arguments)
+            risk, description = action.risk_of(typed), action.describe(typed)
+        except CountersignError as error:
+            return f"'{step.name}' cannot be done any more: {error}"
+        if risk.rank > step.risk.rank:
+            return f"'{step.name}' is {risk} now, and {step.risk} was signed."
+        if description != step.description:
+            return f"'{step.name}' would now be “{description}”; signed was “{step.description}”."
         return ""
 
     async def _attempt(
