@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
+from urllib.parse import parse_qs
 
 import aiohttp
 from aiohttp import web
@@ -48,13 +50,31 @@ def mount(app: AsyncApp, web_app: web.Application) -> None:
     """Answer Slack's requests at `/slack/events` of our own HTTP service."""
 
     async def receive(request: web.Request) -> web.Response:
+        # Bolt parses before it verifies and answers 500 to what it cannot parse.
+        if not request.headers.get("X-Slack-Request-Timestamp", "0").isdecimal():
+            return web.Response(status=401, text="The timestamp is not a number.")
         try:
-            bolt_request = await to_bolt_request(request)
-        except (UnicodeDecodeError, LookupError):
-            return web.Response(status=400, text="The body cannot be decoded.")
+            readable = _holds_object(await request.text())
+        except (ValueError, LookupError):
+            readable = False
+        if not readable:
+            return web.Response(status=400, text="The body cannot be read.")
+        bolt_request = await to_bolt_request(request)
         return await to_aiohttp_response(await app.async_dispatch(bolt_request))
 
     web_app.router.add_post(PATH, receive)
+
+
+def _holds_object(body: str) -> bool:
+    """Whether a body is a JSON object, or a form whose `payload`, if it has one, is.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if body.lstrip().startswith(("{", "[")):
+        return isinstance(json.loads(body), dict)
+    payloads = parse_qs(body, strict_parsing=True, max_num_fields=100).get("payload", [])
+    return all(isinstance(json.loads(payload), dict) for payload in payloads)
 
 
 @asynccontextmanager

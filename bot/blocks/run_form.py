@@ -83,7 +83,7 @@ def run_form(workflow: AIWorkflow, state: FormState, given: Mapping[str, Planned
                 hint=PlainText("Where the plan is posted; I must be in it."),
             )
         )
-    blocks.append(note("This form starts nothing yet: first the plan is posted to be checked."))
+    blocks.append(note("The plan is posted first; what needs countersignatures waits for them."))
     view: Json = ModalView(
         title=cut(workflow.name, 24),
         submit="Ask for this run",
@@ -91,6 +91,14 @@ def run_form(workflow: AIWorkflow, state: FormState, given: Mapping[str, Planned
         callback_id=names.RUN_FORM,
         private_metadata=state.model_dump_json(),
         blocks=blocks,
+    ).to_dict()
+    return view | {"blocks": [without_made_up_id(block) for block in view["blocks"]]}
+
+
+def refusal_view(words: str) -> Json:
+    """What takes the form's place where it cannot be used any more."""
+    view: Json = ModalView(
+        title="Not possible", close="Close", blocks=[rich(paragraph([text(cut(words, 1_000))]))]
     ).to_dict()
     return view | {"blocks": [without_made_up_id(block) for block in view["blocks"]]}
 

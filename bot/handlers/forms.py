@@ -12,7 +12,14 @@ from slack_bolt.async_app import AsyncAck
 from bot.blocks.layout import Json
 from bot.blocks.lists import sentence
 from bot.blocks.phrase_form import BLOCK, phrase_form, read_phrase
-from bot.blocks.run_form import PLACE_BLOCK, FormState, read_form, read_place, run_form
+from bot.blocks.run_form import (
+    PLACE_BLOCK,
+    FormState,
+    read_form,
+    read_place,
+    refusal_view,
+    run_form,
+)
 from bot.handlers.intake import Intake, unreadable
 from bot.handlers.items import FormItem, PhraseItem, PressItem, from_press
 from bot.services import BotServices
@@ -22,6 +29,7 @@ from core.records import Place
 from core.state import AIWorkflow
 from core.workflows.plan import PlannedArgument
 
+_NO_INPUT = "no input"
 _Build = Callable[[PressItem], Awaitable[Json]]
 _log = logging.getLogger(__name__)
 
@@ -66,6 +74,9 @@ class Forms:
         except (KeyError, ValidationError) as error:
             unreadable(error, "view_submission")
             errors = {_first_input(view): "This form cannot be read; open it again."}
+        if _NO_INPUT in errors:  # a form without fields has no place for an error
+            await ack(response_action="update", view=refusal_view(errors[_NO_INPUT]))
+            return
         await (ack(response_action="errors", errors=errors) if errors else ack())
 
     async def submit_phrase(
@@ -153,4 +164,4 @@ class Forms:
 
 def _first_input(view: dict[str, Any]) -> str:
     blocks = view.get("blocks", [])
-    return next((b["block_id"] for b in blocks if b.get("type") == "input"), "form")
+    return next((b["block_id"] for b in blocks if b.get("type") == "input"), _NO_INPUT)

@@ -12,6 +12,7 @@ from bot.assistants.events import Delta, Proposed, Quoted
 from bot.workspace.recorder import Fault
 from core.knowledge import Passage
 from core.records import Provenance
+from core.services.ai import OrchestratorBusyError
 from core.workflows.plan import PlannedArgument
 from tests.bot.handlers.world import ALICE, BOB, DEPLOYS, INCIDENTS, World
 from tests.support.workspace import until
@@ -129,6 +130,28 @@ async def test_a_proposal_is_a_button_and_its_form_is_filled_in(world: World) ->
     shown = json.dumps((await until(card, "the run's card in the thread"))["blocks"])
     assert "model output, from the question" in shown
     assert "untrusted" in shown
+
+
+async def test_a_bug_is_told_with_a_reference_and_tried_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.assistants.failure = RuntimeError("a secret detail")
+
+    asked = await world.pages[BOB].say(DEPLOYS, "@countersign break")
+    told = await world.whispered(BOB, "Something went wrong on my side (reference ")
+
+    reference = told["text"].split("reference ")[1].split(")")[0]
+    assert reference in caplog.text
+    assert "secret" not in json.dumps(told)
+    assert "Nothing was scripted." in json.dumps(await _answered(world, asked))
+
+
+async def test_what_the_models_server_says_is_told_as_it_is(world: World) -> None:
+    world.assistants.failure = OrchestratorBusyError("The queue is full: try again in a moment.")
+
+    await world.pages[BOB].say(DEPLOYS, "@countersign hurry")
+
+    await world.whispered(BOB, "The queue is full: try again in a moment.")
 
 
 async def test_stop_ends_the_generation(world: World) -> None:

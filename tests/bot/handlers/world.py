@@ -102,9 +102,13 @@ class ScriptedAssistants:
         self.gate = asyncio.Event()
         self.gate.set()
         self.cancelled = False
+        self.failure: Exception | None = None
 
     async def respond(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         self.asked.append(question)
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
         yield Routed(assistant=self.assistant, how="you asked for it")
         for event in self.events or [Delta(text="Nothing was scripted. ")]:
             yield event
@@ -144,6 +148,7 @@ class World:
     database: Database
     work: SlackWork
     pages: dict[str, Page] = field(default_factory=dict)
+    request_url: str = ""
 
     @property
     def effects(self) -> Path:
@@ -277,7 +282,7 @@ async def running_world(folder: Path, mode: Mode) -> AsyncIterator[World]:
             await stack.enter_async_context(socket_mode(app, settings))
             await until(lambda: server.workspace.delivery.connected, "the connection")
         else:
-            await stack.enter_async_context(_http(app, server))
+            world.request_url = await stack.enter_async_context(_http(app, server))
         for endless in (display.run(), worker.run()):
             task = asyncio.create_task(endless)
             stack.push_async_callback(_ended, task)
@@ -342,16 +347,17 @@ async def _assembled(
 
 
 @asynccontextmanager
-async def _http(app: Any, server: WorkspaceServer) -> AsyncIterator[None]:
+async def _http(app: Any, server: WorkspaceServer) -> AsyncIterator[str]:
     """The app in an aiohttp service of our own, as it is mounted beside the webhooks."""
     web_app = web.Application()
     mount(app, web_app)
     runner = web.AppRunner(web_app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.use_request_url(f"http://127.0.0.1:{runner.addresses[0][1]}{PATH}")
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}{PATH}"
+    server.use_request_url(url)
     try:
-        yield
+        yield url
     finally:
         server.use_request_url(None)
         await runner.cleanup()
