@@ -11,7 +11,6 @@ RESOLVE_REPEAT = "run.resolve.repeat"
 RESOLVE_STOP = "run.resolve.stop"
 OPEN_OFFER = "form.offer"
 OPEN_WORKFLOW = "form.workflow"
-LINK = "link"
 HOME_REFRESH = "home.refresh"
 
 RUN_FORM = "form.run"

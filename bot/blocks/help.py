@@ -43,7 +43,10 @@ VERBS = (
             "Values with spaces stand in double quotes.",
             "Without values you get a form to fill in.",
         ),
-        ("run revert-commit repository=shop commit=4f2a1c9", 'run tell reason="bad release"'),
+        (
+            "run revert-commit commit=4f2a1c9",
+            'run revert-commit commit=4f2a1c9 reason="breaks the checkout"',
+        ),
     ),
     Verb("runs", "runs [RUN]", "List the latest runs, or show one.", (), ("runs", "runs 1f3c")),
     Verb(

@@ -45,7 +45,6 @@ class Listeners:
         app.action(names.APPROVE_BY_PHRASE)(self._forms.open_phrase)
         app.action(names.OPEN_WORKFLOW)(self._forms.open_workflow)
         app.action(re.compile(rf"^{re.escape(names.OPEN_OFFER)}(:\d+)?$"))(self._forms.open_offer)
-        app.action(names.LINK)(self.nothing)
         app.view(names.RUN_FORM)(self._forms.submit_run)
         app.view(names.PHRASE_FORM)(self._forms.submit_phrase)
 
@@ -105,10 +104,6 @@ class Listeners:
             await self._intake.keep(body, from_press(body, action))
         except (KeyError, ValidationError) as error:
             unreadable(error, "block_actions")
-        await ack()
-
-    async def nothing(self, ack: AsyncAck) -> None:
-        """A link button: the browser has opened it."""
         await ack()
 
 
