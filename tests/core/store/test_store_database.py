@@ -1,0 +1,81 @@
+"""Our tables are the same on SQLite and PostgreSQL, and made by one history of migrations."""
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, func, insert, select
+
+from core.errors import ConfigurationError
+from core.store.database import Database
+from core.store.tables import audit, metadata
+
+ENTRY = {
+    "at": "2026-11-24T12:00:00+00:00",
+    "actor": "U1",
+    "action": "run.requested",
+    "subject": "abc",
+    "details": "{}",
+    "previous": "0" * 64,
+}
+
+
+async def test_the_migrations_make_exactly_the_tables_that_the_code_knows(
+    database: Database,
+) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        return list(compare_metadata(context, metadata))
+
+    async with database.read() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_opening_a_database_again_changes_nothing(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.execute(insert(audit).values(sequence=1, hash="a", **ENTRY))
+    again = Database(database.url.render_as_string(hide_password=False))
+    await again.open()
+    async with again.read() as connection:
+        assert await connection.scalar(select(func.count()).select_from(audit)) == 1
+    await again.close()
+
+
+async def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012  the failure is inside the transaction
+        async with database.write() as connection:
+            await connection.execute(insert(audit).values(sequence=1, hash="a", **ENTRY))
+            raise ZeroDivisionError
+    async with database.read() as connection:
+        assert await connection.scalar(select(func.count()).select_from(audit)) == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("no url at all", "is not a database URL"),
+        ("sqlite:///x.db", "must start with sqlite.aiosqlite or postgresql.asyncpg"),
+        ("mysql+aiomysql://h/d", "must start with sqlite.aiosqlite or postgresql.asyncpg"),
+    ],
+)
+def test_a_wrong_url_names_the_setting_and_the_mend(url: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"COUNTERSIGN_DATABASE_URL.*{says}"):
+        Database(url)
+
+
+async def test_a_server_that_is_not_there_is_a_clear_error_without_the_password() -> None:
+    database = Database("postgresql+asyncpg://me:hunter2@127.0.0.1:1/none")
+    with pytest.raises(ConfigurationError, match="Check COUNTERSIGN_DATABASE_URL") as caught:
+        await database.open()
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("this is not a database, whatever its name says " * 50)
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}")
+    with pytest.raises(ConfigurationError, match="cannot be opened"):
+        await database.open()
+    await database.close()
