@@ -39,16 +39,20 @@ class Approval(Guardrail):
         return "Countersigned by " + ", ".join(words)
 
     def evaluate(self, situation: Situation) -> GuardrailResult:
-        denial = next((s for s in self._current(situation) if s.decision is Decision.DENY), None)
+        current = self._current(situation)
+        denial = next((s for s in current if s.decision is Decision.DENY), None)
         if denial is not None:
             return self._result(GuardrailState.BLOCKED, f"Denied by {denial.user}.")
-        valid = [s for s in self._current(situation) if self._counts(s, situation)]
+        valid = [s for s in current if self._counts(s, situation)]
         if len({s.user for s in valid}) >= self.count:
             return self._result(GuardrailState.MET, "Signed by " + _names(valid) + ".")
         if situation.now >= self.expires_at(situation.created_at):
             return self._result(GuardrailState.BLOCKED, "Expired before enough people signed.")
         got = f"{len({s.user for s in valid})} of {self.count} signed"
-        return self._result(GuardrailState.WAITING, got + (f" ({_names(valid)})" if valid else ""))
+        got += f" ({_names(valid)})" if valid else ""
+        if others := [s for s in current if s not in valid]:
+            got += f"; does not count: {_names(others)}"
+        return self._result(GuardrailState.WAITING, got)
 
     def expires_at(self, created_at: Instant) -> Instant:
         """The moment from which no signature is taken any more."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -44,12 +45,24 @@ class FreezeWindow(Frozen):
 
     def end_if_inside(self, now: Instant) -> Instant | None:
         """The end of the window if `now` is in it, in the window's time zone."""
-        local = now.astimezone(ZoneInfo(self.timezone))
+        zone = ZoneInfo(self.timezone)
+        for start, end in self._near(now.astimezone(zone)):
+            # A wall-clock time comes twice, or never, when clocks change: freeze rather too long.
+            begins = min(start.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+            ends = max(end.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+            if begins <= now < ends:
+                return ends.astimezone(zone)
+        return None
+
+    def _near(self, local: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """Start and end of each time that the window comes which could hold `local`."""
         start, end = self._parse(self.starts, local), self._parse(self.ends, local)
-        if self._weekly:
-            start = start - timedelta(days=7) if start > local else start
-            end = start.replace(hour=end.hour, minute=end.minute) + self._length_in_days(start, end)
-        return end if start <= local < end else None
+        if not self._weekly:
+            yield start, end
+            return
+        length = self._length_in_days(start, end)
+        for week in (start, start - timedelta(days=7)):
+            yield week, week.replace(hour=end.hour, minute=end.minute) + length
 
     @property
     def _weekly(self) -> bool:

@@ -1,0 +1,225 @@
+"""The approval guardrail: enough of the right people, for this very plan, in time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from core.records import Risk
+from core.workflows.guardrails import Approval, Environment, GuardrailState, Situation
+from core.workflows.signatures import Decision, Signature
+
+MADE = datetime(2026, 11, 24, 12, tzinfo=UTC)
+PLAN, OTHER_PLAN = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+ANN, BEN, CARL, REQUESTER = "U1ANN", "U2BEN", "U3CARL", "U9REQUESTER"
+ROLES = {
+    ANN: frozenset({"approver"}),
+    BEN: frozenset({"approver", "lead"}),
+    CARL: frozenset({"operator"}),
+    REQUESTER: frozenset({"approver"}),
+}
+
+
+def rule(**changes: object) -> Approval:
+    return Approval.model_validate(
+        {"roles": ["approver", "lead"], "expires_after": "4h", **changes}
+    )
+
+
+def signed(
+    user: str,
+    decision: Decision = Decision.APPROVE,
+    digest: str = PLAN,
+    after: timedelta = timedelta(minutes=1),
+) -> Signature:
+    return Signature(user=user, digest=digest, decision=decision, at=MADE + after)
+
+
+def situation(
+    *signatures: Signature,
+    after: timedelta = timedelta(minutes=5),
+    roles: dict[str, frozenset[str]] = ROLES,
+) -> Situation:
+    return Situation(
+        now=MADE + after,
+        digest=PLAN,
+        risk=Risk.CHANGE,
+        environment="production",
+        requester=REQUESTER,
+        created_at=MADE,
+        signatures=signatures,
+        roles=roles,
+    )
+
+
+def state(approval: Approval, where: Situation) -> GuardrailState:
+    return approval.evaluate(where).state
+
+
+def test_it_waits_until_enough_people_have_signed() -> None:
+    two = rule(count=2)
+    assert state(two, situation()) is GuardrailState.WAITING
+    one_signed = two.evaluate(situation(signed(ANN)))
+    assert one_signed.state is GuardrailState.WAITING
+    assert one_signed.evidence == f"1 of 2 signed ({ANN})"
+    both = two.evaluate(situation(signed(ANN), signed(BEN)))
+    assert both.state is GuardrailState.MET
+    assert both.evidence == f"Signed by {ANN}, {BEN}."
+
+
+def test_one_person_counts_once_however_often_they_sign() -> None:
+    assert state(rule(count=2), situation(signed(ANN), signed(ANN))) is GuardrailState.WAITING
+
+
+def test_any_one_of_the_roles_is_enough_and_another_role_is_none() -> None:
+    assert state(rule(roles=["lead"]), situation(signed(BEN))) is GuardrailState.MET
+    assert state(rule(roles=["lead"]), situation(signed(ANN))) is GuardrailState.WAITING
+    assert state(rule(), situation(signed(CARL))) is GuardrailState.WAITING
+    assert state(rule(), situation(signed("U8STRANGER"))) is GuardrailState.WAITING
+
+
+def test_a_role_that_was_lost_since_counts_no_more_and_the_evidence_names_the_person() -> None:
+    lost = rule().evaluate(situation(signed(ANN), roles={ANN: frozenset({"operator"})}))
+    assert lost.state is GuardrailState.WAITING
+    assert lost.evidence == f"0 of 1 signed; does not count: {ANN}"
+
+
+def test_the_requester_does_not_count_unless_the_rule_says_so() -> None:
+    assert state(rule(), situation(signed(REQUESTER))) is GuardrailState.WAITING
+    assert state(rule(four_eyes=False), situation(signed(REQUESTER))) is GuardrailState.MET
+
+
+def test_a_signature_of_another_plan_counts_for_nothing() -> None:
+    assert state(rule(), situation(signed(ANN, digest=OTHER_PLAN))) is GuardrailState.WAITING
+
+
+def test_a_denial_forbids_it_even_beside_enough_approvals() -> None:
+    denied = rule().evaluate(situation(signed(ANN), signed(BEN, Decision.DENY)))
+    assert (denied.state, denied.evidence) == (GuardrailState.BLOCKED, f"Denied by {BEN}.")
+    other = situation(signed(ANN), signed(BEN, Decision.DENY, digest=OTHER_PLAN))
+    assert state(rule(), other) is GuardrailState.MET
+
+
+def test_it_expires_at_the_very_moment() -> None:
+    limit, moment = timedelta(hours=4), timedelta(microseconds=1)
+    assert rule().expires_at(MADE) == MADE + limit
+    assert state(rule(), situation(after=limit - moment)) is GuardrailState.WAITING
+    expired = rule().evaluate(situation(after=limit))
+    assert (expired.state, expired.evidence) == (
+        GuardrailState.BLOCKED,
+        "Expired before enough people signed.",
+    )
+
+
+def test_only_signatures_that_were_given_in_time_count() -> None:
+    limit, moment = timedelta(hours=4), timedelta(microseconds=1)
+    late, just = signed(ANN, after=limit), signed(ANN, after=limit - moment)
+    assert state(rule(), situation(late, after=limit + moment)) is GuardrailState.BLOCKED
+    assert state(rule(), situation(just, after=limit + moment)) is GuardrailState.MET
+
+
+def test_the_rule_reads_as_a_sentence() -> None:
+    assert rule().describe() == (
+        "Countersigned by 1 person with the role approver or lead, not the requester"
+    )
+    strict = rule(count=2, roles=["lead"], four_eyes=False, phrase=True)
+    assert strict.describe() == (
+        "Countersigned by 2 people with the role lead, typing the workflow's name"
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"count": 0}, {"count": 11}, {"roles": []}, {"expires_after": "0s"}, {"rôles": []}]
+)
+def test_a_rule_that_protects_nothing_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        rule(**wrong)
+
+
+approvals = st.builds(
+    Approval,
+    count=st.integers(1, 4),
+    roles=st.lists(st.sampled_from(["approver", "lead", "operator"]), min_size=1, unique=True).map(
+        tuple
+    ),
+    four_eyes=st.booleans(),
+    expires_after=st.timedeltas(timedelta(seconds=1), timedelta(days=2)),
+    phrase=st.booleans(),
+)
+signatures = st.builds(
+    Signature,
+    user=st.sampled_from([ANN, BEN, CARL, REQUESTER, "U4", "U5"]),
+    digest=st.sampled_from([PLAN, PLAN, PLAN, OTHER_PLAN]),
+    decision=st.sampled_from([Decision.APPROVE, Decision.APPROVE, Decision.DENY]),
+    at=st.timedeltas(timedelta(days=-1), timedelta(days=3)).map(lambda after: MADE + after),
+)
+held_roles = st.dictionaries(
+    st.sampled_from([ANN, BEN, CARL, REQUESTER, "U4", "U5"]),
+    st.frozensets(st.sampled_from(["approver", "lead", "operator"])),
+)
+
+
+@given(approvals, st.lists(signatures, max_size=12), held_roles, st.timedeltas(timedelta(0)))
+def test_it_is_never_met_without_enough_distinct_right_people_other_than_the_requester(
+    approval: Approval,
+    given_signatures: list[Signature],
+    roles: dict[str, frozenset[str]],
+    after: timedelta,
+) -> None:
+    after = min(after, timedelta(days=9))
+    here = situation(*given_signatures, after=after, roles=roles)
+    right_people = {
+        person
+        for person, held in roles.items()
+        if held & set(approval.roles)
+        and not (approval.four_eyes and person == REQUESTER)
+        and any(
+            s.user == person
+            and s.decision is Decision.APPROVE
+            and s.digest == PLAN
+            and s.at < MADE + approval.expires_after
+            for s in given_signatures
+        )
+    }
+    if len(right_people) < approval.count:
+        assert state(approval, here) is not GuardrailState.MET
+    denied = any(
+        s.decision is Decision.DENY and s.digest == PLAN and s.at < MADE + approval.expires_after
+        for s in given_signatures
+    )
+    if len(right_people) >= approval.count and not denied:
+        assert state(approval, here) is GuardrailState.MET
+
+
+@given(approvals, approvals, st.lists(signatures, max_size=8), held_roles)
+def test_a_tightened_rule_is_met_only_where_both_are(
+    one: Approval,
+    other: Approval,
+    given_signatures: list[Signature],
+    roles: dict[str, frozenset[str]],
+) -> None:
+    if not set(one.roles) & set(other.roles):
+        return
+    both = one.tightened(other)
+    here = situation(*given_signatures, roles=roles)
+    if state(both, here) is GuardrailState.MET:
+        assert state(one, here) is GuardrailState.MET
+        assert state(other, here) is GuardrailState.MET
+    assert both.phrase == (one.phrase or other.phrase)
+    assert set(both.roles) == set(one.roles) & set(other.roles)
+
+
+def test_the_environment_must_be_one_of_those_allowed() -> None:
+    inside = Environment(allowed=("production", "staging")).evaluate(situation())
+    assert (inside.state, inside.evidence) == (
+        GuardrailState.MET,
+        "The plan is for production.",
+    )
+    outside = Environment(allowed=("staging",))
+    assert outside.describe() == "Only in staging"
+    assert state(outside, situation()) is GuardrailState.BLOCKED
+    assert state(Environment(allowed=("Production",)), situation()) is GuardrailState.BLOCKED
