@@ -35,6 +35,7 @@ def web_app(
     app.add_routes(intake_routes(integrations, inbox, ready))
     if settings.on_loopback and settings.runbook_url is None:
         app.router.add_get(RUNBOOKS + "/{path:.+}", _Runbooks(knowledge).show)
+        app.router.add_get("/favicon.ico", _no_icon)
     if slack is not None:
         mount(slack, app)
     return app
@@ -61,6 +62,10 @@ async def serving(app: web.Application, settings: Settings) -> AsyncIterator[Non
         yield
     finally:
         await runner.cleanup()
+
+
+async def _no_icon(_request: web.Request) -> web.Response:
+    return web.Response(status=HTTPStatus.NO_CONTENT)
 
 
 class _Runbooks:

@@ -45,7 +45,7 @@ class AITrigger(Frozen):
         for name, pattern in match.items():
             try:
                 re.compile(pattern)
-            except re.error as error:
+            except (re.error, OverflowError, RecursionError) as error:
                 raise ValueError(f"{name} is not a regular expression: {error}") from error
         return match
 
@@ -74,7 +74,9 @@ class AISchedule(Frozen):
     cron: str = Field(pattern=r"^\S+( \S+){4}$", max_length=100)
     timezone: TimeZone = "UTC"
     channel: str = Field(pattern=r"^#[a-z0-9_-]{1,79}$")
-    misfire_grace: Duration = timedelta(minutes=10)
+    misfire_grace: Duration = Field(
+        default=timedelta(minutes=10), ge=timedelta(seconds=1), le=timedelta(days=7)
+    )
     workflow: Identifier | None = None
     arguments: dict[str, Scalar] = Field(default_factory=dict, alias="with")
     assistant: Identifier | None = None

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+)
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 """Lower-case words joined by hyphens; the name of the file that defines the record."""
@@ -16,6 +26,29 @@ Instant = AwareDatetime
 
 Scalar = str | int | float | bool
 """What a workflow parameter can hold."""
+
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable_text(text: str) -> str:
+    """`text` with what PostgreSQL or UTF-8 cannot hold (NUL, lone surrogates) as U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def storable(value: JsonValue) -> JsonValue:
+    """`value` with storable texts throughout, and infinity and NaN as text."""
+    if isinstance(value, str):
+        return storable_text(value)
+    if isinstance(value, dict):
+        return {storable_text(key): storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+StorableText = Annotated[str, AfterValidator(storable_text)]
+StorableValues = Annotated[dict[str, JsonValue], AfterValidator(storable)]
 
 
 class Frozen(BaseModel):
@@ -79,10 +112,10 @@ class Event(Frozen):
         attributes: flat values that triggers match on and map from; untrusted.
     """
 
-    id: str = Field(max_length=300)
+    id: StorableText = Field(max_length=300)
     kind: str = Field(pattern=r"^[a-z_]+(\.[a-z_]+)*$", max_length=80)
     source: Identifier
-    subject: str = Field(max_length=300)
-    title: str = Field(max_length=500)
-    attributes: dict[str, JsonValue]
+    subject: StorableText = Field(max_length=300)
+    title: StorableText = Field(max_length=500)
+    attributes: StorableValues
     occurred_at: datetime

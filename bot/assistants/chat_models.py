@@ -41,7 +41,7 @@ class ChatModels:
         if assistant.model is None:
             return self._speaker(served[0])
         record = self._records.get(assistant.model)
-        wanted = _served_name(record) if record else assistant.model
+        wanted = record.served_name if record else assistant.model
         for model in served:
             if model.name.casefold() == wanted.casefold():
                 return self._speaker(model)
@@ -71,9 +71,5 @@ class ChatModels:
         return served
 
 
-def _served_name(record: AIModel) -> str:
-    return record.source.name if record.source.type == "server" else record.id
-
-
 def _matches(record: AIModel, name: str) -> bool:
-    return _served_name(record).casefold() == name.casefold()
+    return record.served_name.casefold() == name.casefold()

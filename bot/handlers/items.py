@@ -63,7 +63,14 @@ class StopItem(Frozen):
 
 
 class PressItem(Frozen):
-    """A press of a button."""
+    """A press of a button.
+
+    Attributes:
+        thread: where what follows belongs: the thread of the button's message, or the one it
+            would start.
+        inside: the thread in which the button's message stands already; None for a message that
+            stands in the channel, where its presser looks, too.
+    """
 
     kind: Literal["press"] = "press"
     user: UserId
@@ -71,11 +78,12 @@ class PressItem(Frozen):
     value: str = Field(max_length=2000)
     channel: ChannelId | None = None
     thread: Ts | None = None
+    inside: Ts | None = None
 
     @property
     def place(self) -> Place | None:
-        """Where the button stands; None for the home tab."""
-        return Place(channel=self.channel, thread=self.thread) if self.channel else None
+        """Where its presser looks; None for the home tab."""
+        return Place(channel=self.channel, thread=self.inside) if self.channel else None
 
 
 class FormItem(Frozen):
@@ -133,12 +141,12 @@ def from_press(body: dict[str, Any], action: dict[str, Any]) -> PressItem:
     """From a `block_actions` payload."""
     container = body.get("container", {})
     message = None if container.get("is_ephemeral") else container.get("message_ts")
+    inside = container.get("thread_ts") or (body.get("message") or {}).get("thread_ts")
     return PressItem(
         user=body["user"]["id"],
         action=action["action_id"],
         value=action.get("value") or "",
         channel=(body.get("channel") or {}).get("id") or container.get("channel_id"),
-        thread=container.get("thread_ts")
-        or (body.get("message") or {}).get("thread_ts")
-        or message,
+        thread=inside or message,
+        inside=inside if inside != message else None,
     )

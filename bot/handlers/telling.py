@@ -78,5 +78,10 @@ class Telling:
             case FormItem(state=state) if state.channel:
                 return Place(channel=state.channel, thread=state.thread)
             case PhraseItem(run=run_id):
-                return (await self._services.workflows.get(run_id)).place
+                run = await self._services.workflows.get(run_id)
+                return (
+                    run.place
+                    if run.place.thread != run.message
+                    else Place(channel=run.place.channel)
+                )
         return Place(channel=await self._services.messenger.direct_channel(user))

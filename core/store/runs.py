@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from datetime import UTC, datetime
 
-from pydantic import JsonValue
-from sqlalchemy import Row, insert, select, update
+from pydantic import JsonValue, ValidationError
+from sqlalchemy import Row, Select, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.errors import InvalidRequestError, NotFoundError
+from core.errors import CountersignError, InvalidRequestError, NotFoundError
 from core.records import Place
 from core.security.audit import AuditLog
 from core.store.database import Database
@@ -18,6 +19,13 @@ from core.store.tables import run_steps, runs, signatures
 from core.workflows.plan import Plan
 from core.workflows.run import Run, RunState, StepProgress, StepState
 from core.workflows.signatures import Signature
+
+
+_log = logging.getLogger(__name__)
+
+
+class UnreadableRunError(CountersignError):
+    """The stored plan of a run is not one: it was altered, or another version wrote it."""
 
 
 class RunStore:
@@ -55,12 +63,19 @@ class RunStore:
 
         Raises:
             NotFoundError: there is none with this id.
+            UnreadableRunError: it is there, and its plan cannot be read.
         """
         async with self._database.read() as connection:
             row = (await connection.execute(select(runs).where(runs.c.id == run_id))).one_or_none()
             if row is None:
                 raise NotFoundError(f"There is no run '{run_id}'. `runs` lists them.")
             return await _load(connection, row)
+
+    async def exists(self, run_id: str) -> bool:
+        """Whether there is a run with this id."""
+        query = select(runs.c.id).where(runs.c.id == run_id)
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).one_or_none() is not None
 
     async def find(self, prefix: str) -> Run:
         """The run whose id is or begins with `prefix` (at least 4 characters).
@@ -86,9 +101,7 @@ class RunStore:
             query = query.where(runs.c.state.in_([str(state) for state in states]))
         if workflow is not None:
             query = query.where(runs.c.workflow == workflow)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
-            return [await _load(connection, row) for row in rows]
+        return await self._all(query)
 
     async def in_thread(self, place: Place) -> list[Run]:
         """Runs whose message stands in this thread (or started it), newest first."""
@@ -101,9 +114,7 @@ class RunStore:
             .order_by(runs.c.created_at.desc())
             .limit(10)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
-            return [await _load(connection, row) for row in rows]
+        return await self._all(query)
 
     async def unfinished(self, states: Collection[RunState]) -> list[str]:
         """Ids of all runs in one of `states`, oldest first."""
@@ -212,14 +223,37 @@ class RunStore:
                     {"summary": step.summary, "attempts": step.attempts},
                 )
 
-    async def shown(self, run_id: str, version: int, message: str, thread: str) -> None:
-        """The run's message stands at `message` and says what was so at `version`."""
+    async def shown(self, run_id: str, version: int, place: Place, message: str) -> None:
+        """The run's message stands at `message` in `place` and says what was so at `version`."""
         async with self._database.write() as connection:
             await connection.execute(
                 update(runs)
                 .where(runs.c.id == run_id, runs.c.shown_version < version)
-                .values(shown_version=version, message=message, thread=thread)
+                .values(
+                    shown_version=version,
+                    message=message,
+                    channel=place.channel,
+                    thread=place.thread,
+                )
             )
+
+    async def not_showable(self, run_id: str) -> None:
+        """The run as it is now cannot be shown; it is tried again after its next change."""
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(runs).where(runs.c.id == run_id).values(shown_version=runs.c.version)
+            )
+
+    async def _all(self, query: Select[tuple[object, ...]]) -> list[Run]:
+        """The runs that a query finds, without those that cannot be read."""
+        found = []
+        async with self._database.read() as connection:
+            for row in (await connection.execute(query)).all():
+                try:
+                    found.append(await _load(connection, row))
+                except UnreadableRunError as error:
+                    _log.warning("left out of a list: %s", error)
+        return found
 
     @staticmethod
     async def _bump(
@@ -243,9 +277,16 @@ async def _load(connection: AsyncConnection, row: Row[tuple[object, ...]]) -> Ru
     steps = await connection.execute(
         select(run_steps).where(run_steps.c.run_id == row.id).order_by(run_steps.c.position)
     )
+    try:
+        plan = Plan.model_validate(row.plan)
+    except ValidationError as error:
+        raise UnreadableRunError(
+            f"The plan of run {row.id} cannot be read (it was altered, or another version of "
+            "Countersign wrote it): ask for the run again."
+        ) from error
     return Run(
         id=row.id,
-        plan=Plan.model_validate(row.plan),
+        plan=plan,
         digest=row.digest,
         state=RunState(row.state),
         requester=row.requester,

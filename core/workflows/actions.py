@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from core.errors import CountersignError, InvalidRequestError, NotFoundError
-from core.records import Frozen, Idempotency, Place, Risk
+from core.records import Frozen, Idempotency, Place, Risk, StorableText, StorableValues
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -52,10 +52,10 @@ class ActionResult(Frozen):
         link: where the effect can be looked at.
     """
 
-    summary: str
-    output: str = ""
-    values: dict[str, JsonValue] = Field(default_factory=dict)
-    link: str | None = None
+    summary: StorableText
+    output: StorableText = ""
+    values: StorableValues = Field(default_factory=dict)
+    link: StorableText | None = None
 
 
 class Action(ABC, Generic[A]):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, JsonValue, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 
 from core.errors import InvalidRequestError
-from core.records import Frozen, Identifier, Scalar
+from core.records import Frozen, Identifier, Scalar, storable_text
+from core.workflows.template import references
 
 _DURATION = re.compile(r"^(\d{1,6})(s|m|h|d)$")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -34,8 +36,8 @@ class Parameter(Frozen):
     choices: tuple[Scalar, ...] = Field(default=(), max_length=100)
     pattern: str | None = Field(default=None, max_length=300)
     max_length: int = Field(default=500, ge=1, le=3000)
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: float | None = Field(default=None, allow_inf_nan=False)
+    maximum: float | None = Field(default=None, allow_inf_nan=False)
     default: Scalar | None = None
 
     @model_validator(mode="after")
@@ -43,13 +45,16 @@ class Parameter(Frozen):
         if self.pattern is not None:
             try:
                 re.compile(self.pattern)
-            except re.error as error:
+            except (re.error, OverflowError, RecursionError) as error:
                 raise ValueError(f"pattern is not a regular expression: {error}") from error
-        if self.default is not None:
-            try:
+        try:
+            for choice in self.choices:
+                if self._convert("choices", choice) != choice:
+                    raise ValueError(f"write the choice {choice} in quotes; it is a {self.type}")
+            if self.default is not None:
                 self.read("default", self.default)
-            except InvalidRequestError as error:
-                raise ValueError(str(error)) from error
+        except InvalidRequestError as error:
+            raise ValueError(str(error)) from error
         return self
 
     def read(self, name: str, value: Scalar) -> Scalar:
@@ -71,6 +76,8 @@ class Parameter(Frozen):
     def _convert(self, name: str, value: Scalar) -> Scalar:
         if self.type == "string":
             return str(value)
+        if self.type == "number" and isinstance(value, float):
+            return value
         text = str(value).strip()
         if self.type == "boolean" and text.lower() in {"true", "yes", "false", "no"}:
             return text.lower() in {"true", "yes"}
@@ -86,10 +93,17 @@ class Parameter(Frozen):
             raise InvalidRequestError(f"{name} is longer than {self.max_length} characters.")
         if self.pattern is not None and not re.fullmatch(self.pattern, value):
             raise InvalidRequestError(f"{name} must match {self.pattern} ({self.description}).")
+        if value != storable_text(value):
+            raise InvalidRequestError(f"{name} holds a character that cannot be stored.")
+        if (reference := next(references(value), None)) is not None:
+            # The plan's steps hold references to earlier steps, which are filled in later.
+            raise InvalidRequestError(
+                f"{name} must not hold ${{{reference}}}: references stand in workflow files only."
+            )
 
     def _check_range(self, name: str, value: float) -> None:
-        low = -_SAFE_INTEGER if self.minimum is None else self.minimum
-        high = _SAFE_INTEGER if self.maximum is None else self.maximum
+        low = max(-_SAFE_INTEGER, -_SAFE_INTEGER if self.minimum is None else self.minimum)
+        high = min(_SAFE_INTEGER, _SAFE_INTEGER if self.maximum is None else self.maximum)
         if not low <= value <= high:
             raise InvalidRequestError(f"{name} must be between {low:g} and {high:g}.")
 
@@ -101,7 +115,17 @@ class StepDefinition(Frozen):
     name: str = Field(max_length=120)
     action: str = Field(pattern=r"^[a-z_]+\.[a-z_]+$")
     arguments: dict[str, JsonValue] = Field(default_factory=dict, alias="with")
-    time_limit: Duration = timedelta(minutes=5)
+    time_limit: Duration = Field(
+        default=timedelta(minutes=5), gt=timedelta(0), le=timedelta(days=1)
+    )
+
+    @field_validator("arguments")
+    @classmethod
+    def _exact(cls, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for number in _numbers(arguments):
+            if not abs(number) <= _SAFE_INTEGER:
+                raise ValueError(f"{number} cannot be held exactly; write it in quotes")
+        return arguments
 
 
 class Escalation(Frozen):
@@ -109,3 +133,14 @@ class Escalation(Frozen):
 
     after: Duration = timedelta(minutes=30)
     roles: tuple[Identifier, ...] = Field(min_length=1)
+
+
+def _numbers(value: JsonValue) -> Iterator[int | float]:
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _numbers(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _numbers(item)

@@ -10,7 +10,8 @@ import asyncio
 import logging
 
 from core.ports import PresentationError, RunPresenter
-from core.store.runs import RunStore
+from core.records import Place
+from core.store.runs import RunStore, UnreadableRunError
 
 _RETRY_S = 5.0
 _log = logging.getLogger(__name__)
@@ -48,11 +49,17 @@ class Display:
                 continue
 
     async def _present(self, run_id: str) -> bool:
-        run = await self._store.get(run_id)
+        try:
+            run = await self._store.get(run_id)
+        except UnreadableRunError as error:
+            _log.error("run %s is not shown any more: %s", run_id, error)
+            await self._store.not_showable(run_id)
+            return True
         try:
             posted = await self._presenter.present(run)
         except PresentationError as error:
             _log.warning("run %s is not shown yet: %s", run_id, error)
             return False
-        await self._store.shown(run_id, run.version, posted.message, posted.thread)
+        place = Place(channel=posted.channel, thread=posted.thread)
+        await self._store.shown(run_id, run.version, place, posted.message)
         return True

@@ -98,11 +98,11 @@ class RunEngine(DBOSConfiguredInstance):
 
     async def _step(self, run_id: str, position: int, step_id: str) -> StepState:
         """One step; where it was cut off and must not be repeated, wait for a person's word."""
-        forced = False
+        excused = 0
         while True:
             state = StepState(
                 await DBOS.run_step_async(
-                    {"name": f"step:{step_id}"}, self._perform, run_id, position, forced
+                    {"name": f"step:{step_id}"}, self._perform, run_id, position, excused
                 )
             )
             if state is not StepState.UNKNOWN:
@@ -111,7 +111,7 @@ class RunEngine(DBOSConfiguredInstance):
             while word is None:
                 word = await DBOS.recv_async(step_id, timeout_seconds=_MONTH_S)
             resolution = Resolution(word["resolution"])
-            await DBOS.run_step_async(
+            attempts = await DBOS.run_step_async(
                 {"name": f"resolve:{step_id}"},
                 self._resolve,
                 run_id,
@@ -123,16 +123,16 @@ class RunEngine(DBOSConfiguredInstance):
                 return StepState.SUCCEEDED
             if resolution is Resolution.STOP:
                 return StepState.SKIPPED
-            forced = True
+            excused = attempts
 
     async def _authorise(self, run_id: str) -> list[str]:
         return await self._execution.authorise(run_id)
 
-    async def _perform(self, run_id: str, position: int, forced: bool) -> str:
-        return str(await self._execution.perform(run_id, position, forced))
+    async def _perform(self, run_id: str, position: int, excused: int) -> str:
+        return str(await self._execution.perform(run_id, position, excused))
 
-    async def _resolve(self, run_id: str, position: int, resolution: str, user: str) -> None:
-        await self._execution.resolve(run_id, position, Resolution(resolution), user)
+    async def _resolve(self, run_id: str, position: int, resolution: str, user: str) -> int:
+        return await self._execution.resolve(run_id, position, Resolution(resolution), user)
 
     async def _finish(self, run_id: str, state: str) -> None:
         await self._execution.finish(run_id, StepState(state))

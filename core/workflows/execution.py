@@ -15,7 +15,7 @@ from pydantic import BaseModel, JsonValue
 from core.errors import CountersignError
 from core.records import Idempotency
 from core.security.policy import Roles
-from core.store.runs import RunStore
+from core.store.runs import RunStore, UnreadableRunError
 from core.workflows.actions import (
     Action,
     ActionContext,
@@ -68,37 +68,40 @@ class Execution:
         Returns:
             The ids of the steps to do; none where the run may not begin.
         """
-        run = await self._store.get(run_id)
+        try:
+            run = await self._store.get(run_id)
+        except UnreadableRunError as error:
+            await self._block(run_id, str(error))
+            return []
         steps = [step.id for step in run.plan.steps]
         if run.state is RunState.RUNNING:
             return steps  # let in before a crash
         obstacle = await self._obstacle(run)
         if obstacle:
-            await self._store.transition(
-                run_id, {RunState.APPROVED}, RunState.BLOCKED, ENGINE, obstacle
-            )
-            self._changed()
+            await self._block(run_id, obstacle)
             return []
         begun = await self._store.transition(
             run_id, {RunState.APPROVED}, RunState.RUNNING, ENGINE, details={"digest": run.digest}
         )
         return steps if begun else []
 
-    async def perform(self, run_id: str, position: int, forced: bool = False) -> StepState:
+    async def perform(self, run_id: str, position: int, excused: int = 0) -> StepState:
         """Do one step, unless it is known to be done already.
 
         Args:
-            forced: a person has said that the earlier attempt had no effect.
+            excused: how many earlier attempts had no effect, as a person has said.
         """
         run = await self._store.get(run_id)
+        if run.state is RunState.ATTENTION and run.steps[position].state is StepState.UNKNOWN:
+            return StepState.UNKNOWN  # asked for a person's word before a crash
         if run.state is not RunState.RUNNING:
             return StepState.SKIPPED  # cancelled in between
         step = run.plan.steps[position]
         before = await self._store.begin_step(run_id, position)
         self._changed()
-        if before.state in {StepState.SUCCEEDED, StepState.FAILED} and not forced:
+        if before.state in {StepState.SUCCEEDED, StepState.FAILED}:
             return before.state
-        cut_off = before.attempts > 0 and not forced
+        cut_off = before.attempts > excused
         if cut_off and step.idempotency is Idempotency.NONE:
             after = StepProgress(
                 step_id=step.id,
@@ -110,22 +113,28 @@ class Execution:
         else:
             after = await self._attempt(run, step, before, repeated=cut_off)
         await self._store.set_step(run_id, position, after, ENGINE)
-        if after.state is StepState.UNKNOWN:
-            await self._store.transition(
-                run_id, {RunState.RUNNING}, RunState.ATTENTION, ENGINE, after.summary
-            )
+        asked = after.state is StepState.UNKNOWN and await self._store.transition(
+            run_id, {RunState.RUNNING}, RunState.ATTENTION, ENGINE, after.summary
+        )
         self._changed()
+        if after.state is StepState.UNKNOWN and not asked:
+            return StepState.SKIPPED  # cancelled in the middle
         return after.state
 
-    async def resolve(self, run_id: str, position: int, resolution: Resolution, user: str) -> None:
-        """Record a person's word on a step that was cut off, and let the run go on or end."""
+    async def resolve(self, run_id: str, position: int, resolution: Resolution, user: str) -> int:
+        """Record a person's word on a step that was cut off, and let the run go on or end.
+
+        Returns:
+            How many attempts the word is about.
+        """
         run = await self._store.get(run_id)
+        attempts = run.steps[position].attempts
         if resolution is Resolution.STOP:
             await self._store.transition(
                 run_id, {RunState.ATTENTION}, RunState.CANCELLED, user, "Stopped after a cut-off."
             )
             self._changed()
-            return
+            return attempts
         if resolution is Resolution.DONE:
             done = run.steps[position].model_copy(
                 update={
@@ -137,6 +146,7 @@ class Execution:
             await self._store.set_step(run_id, position, done, user)
         await self._store.transition(run_id, {RunState.ATTENTION}, RunState.RUNNING, user)
         self._changed()
+        return attempts
 
     async def finish(self, run_id: str, state: StepState) -> None:
         """End the run by how its last step went."""
@@ -144,6 +154,10 @@ class Execution:
         run = await self._store.get(run_id)
         failed = next((s.summary for s in run.steps if s.state is StepState.FAILED), "")
         await self._store.transition(run_id, {RunState.RUNNING}, after, ENGINE, failed)
+        self._changed()
+
+    async def _block(self, run_id: str, reason: str) -> None:
+        await self._store.transition(run_id, {RunState.APPROVED}, RunState.BLOCKED, ENGINE, reason)
         self._changed()
 
     async def _obstacle(self, run: Run) -> str:

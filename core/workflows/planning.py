@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, JsonValue
 
 from core.errors import InvalidRequestError
-from core.records import Provenance
+from core.records import Provenance, storable_text
 from core.security.policy import Policy, effective_approval
 from core.state import AIWorkflow
 from core.workflows.actions import Action, ActionError, ActionRegistry
@@ -120,7 +120,8 @@ def fill_in(
             filled[name] = PlannedArgument(value=value, provenance=argument.provenance)
         elif parameter.default is not None:
             default = Provenance(kind="definition", detail="default of the workflow")
-            filled[name] = PlannedArgument(value=parameter.default, provenance=default)
+            value = parameter.read(name, parameter.default)
+            filled[name] = PlannedArgument(value=value, provenance=default)
         else:
             raise InvalidRequestError(
                 f"{workflow.id} needs {name} ({parameter.description}): add {name}=…"
@@ -144,4 +145,4 @@ async def _preview(step: StepDefinition, action: Action[BaseModel], typed: BaseM
         raise InvalidRequestError(
             f"The dry run of '{step.name}' took longer than {_PREVIEW_LIMIT_S:.0f} s."
         ) from error
-    return preview if preview is None else preview[:_PREVIEW_CHARACTERS]
+    return None if preview is None else storable_text(preview)[:_PREVIEW_CHARACTERS]

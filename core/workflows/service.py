@@ -14,7 +14,7 @@ from core.records import Frozen, Place
 from core.security.audit import AuditLog
 from core.security.policy import Roles
 from core.state import AIWorkflow, ApplicationState
-from core.store.runs import RunStore
+from core.store.runs import RunStore, UnreadableRunError
 from core.workflows.display import Display
 from core.workflows.engine import RunEngine
 from core.workflows.execution import ENGINE, Resolution
@@ -81,6 +81,8 @@ class WorkflowService:
         workflow = self._workflow(request.workflow)
         await self._may_start(workflow, request)
         run_id = run_id_of(request.key)
+        if await self._store.exists(run_id):
+            return await self._settle(run_id)
         plan = await self._planner.plan(run_id, workflow, request.arguments, request.requester)
         now = datetime.now(UTC)
         run = Run(
@@ -194,8 +196,12 @@ class WorkflowService:
 
     async def sweep(self) -> None:
         """Move on what waits for nobody: expired, approved but not begun, given up."""
-        for run_id in await self._store.unfinished({RunState.AWAITING, RunState.APPROVED}):
-            await self._settle(run_id)
+        waiting = {RunState.AWAITING, RunState.APPROVED}
+        for run_id in await self._store.unfinished(waiting):
+            try:
+                await self._settle(run_id)
+            except UnreadableRunError as error:
+                await self._store.transition(run_id, waiting, RunState.BLOCKED, ENGINE, str(error))
         for run_id in await self._store.unfinished({RunState.RUNNING, RunState.APPROVED}):
             if reason := await self._engine.failure(run_id):
                 open_states = {RunState.RUNNING, RunState.APPROVED}
@@ -238,12 +244,12 @@ class WorkflowService:
             raise
 
     async def _may_sign(self, run: Run, approval: Approval, user: str, decision: Decision) -> None:
-        what = "countersign this run" if decision is Decision.APPROVE else "deny this run"
-        await self._roles.require(user, approval.roles, what)
         if decision is Decision.APPROVE and approval.four_eyes and user == run.requester:
             raise NotAllowedError(
                 "You asked for this run, so somebody else must countersign it (four eyes)."
             )
+        what = "countersign this run" if decision is Decision.APPROVE else "deny this run"
+        await self._roles.require(user, approval.roles, what)
 
 
 def run_id_of(key: str) -> str:

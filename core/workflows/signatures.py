@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from core.records import Frozen, Instant
+from core.records import Frozen, Instant, StorableText
 
 
 class Decision(StrEnum):
@@ -20,5 +20,5 @@ class Signature(Frozen):
     user: str
     digest: str
     decision: Decision
-    comment: str = ""
+    comment: StorableText = ""
     at: Instant

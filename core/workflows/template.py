@@ -56,9 +56,15 @@ def _render_text(text: str, scope: Mapping[str, JsonValue], keep: frozenset[str]
         found = look_up(match[1], scope)
         if isinstance(found, Mapping | list):
             raise InvalidRequestError(f"${{{match[1]}}} is not text and cannot stand inside text.")
-        return "" if found is None else str(found)
+        return _text(found)
 
     return _REFERENCE.sub(replace, text)
+
+
+def _text(value: JsonValue) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def look_up(path: str, scope: Mapping[str, JsonValue]) -> JsonValue:

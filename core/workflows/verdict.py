@@ -27,10 +27,12 @@ class Verdict(Frozen):
 
     @property
     def obstacle(self) -> str:
-        """The first guardrail that is not met, with its evidence."""
-        for result in self.results:
-            if result.state is not GuardrailState.MET:
-                return f"{result.description}: {result.evidence}"
+        """The guardrail that stands in the way, with its evidence: rather one that forbids it
+        than one that waits."""
+        for state in (GuardrailState.BLOCKED, GuardrailState.WAITING):
+            for result in self.results:
+                if result.state is state:
+                    return f"{result.description}: {result.evidence}"
         return ""
 
 

@@ -26,7 +26,9 @@ class Approval(Guardrail):
     count: int = Field(default=1, ge=1, le=10)
     roles: tuple[Identifier, ...] = Field(min_length=1)
     four_eyes: bool = True
-    expires_after: Duration = Field(default=timedelta(hours=4), gt=timedelta(0))
+    expires_after: Duration = Field(
+        default=timedelta(hours=4), gt=timedelta(0), le=timedelta(days=365)
+    )
     phrase: bool = False
 
     def describe(self) -> str:
