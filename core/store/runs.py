@@ -20,7 +20,6 @@ from core.workflows.plan import Plan
 from core.workflows.run import Run, RunState, StepProgress, StepState
 from core.workflows.signatures import Signature
 
-
 _log = logging.getLogger(__name__)
 
 
