@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.records import Risk
-from core.workflows.guardrails import Approval, Environment, GuardrailState, Situation
+from core.workflows.guardrails import Approval, Environment, Guardrail, GuardrailState, Situation
 from core.workflows.signatures import Decision, Signature
 
 MADE = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -56,7 +56,7 @@ def situation(
     )
 
 
-def state(approval: Approval, where: Situation) -> GuardrailState:
+def state(approval: Guardrail, where: Situation) -> GuardrailState:
     return approval.evaluate(where).state
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
 from core.workflows.plan import Plan, canonical_digest
 from core.workflows.planning import Planner
@@ -40,7 +41,7 @@ async def plan(tmp_path: Path) -> Plan:
 
 def test_canonical_json_is_that_of_the_standard() -> None:
     """The example of RFC 8785, section 3.2.2, and its sorting of keys by UTF-16 code units."""
-    value = {
+    value: dict[str, JsonValue] = {
         "numbers": [333333333.33333329, 1e30, 4.50, 2e-3, 0.000000000000000000000000001],
         "string": "\u20ac$\u000f\u000aA'\u0042\u0022\u005c\\\"/",
         "literals": [None, True, False],
