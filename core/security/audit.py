@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.records import Frozen
+from core.records import Frozen, storable, storable_text
 from core.store.database import Database
 from core.store.tables import audit
 
@@ -66,10 +66,10 @@ class AuditLog:
         entry: dict[str, JsonValue] = {
             "sequence": last.sequence + 1 if last else 1,
             "at": datetime.now(UTC).isoformat(),
-            "actor": actor[:120],
+            "actor": storable_text(actor)[:120],
             "action": action,
-            "subject": subject[:300],
-            "details": json.dumps(details, sort_keys=True, ensure_ascii=False),
+            "subject": storable_text(subject)[:300],
+            "details": json.dumps(storable(details), sort_keys=True, ensure_ascii=False),
             "previous": last.hash if last else _GENESIS,
         }
         await connection.execute(insert(audit).values(**entry, hash=_hash(entry)))

@@ -9,6 +9,7 @@ from sqlalchemy import Update, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.inbox import Delivery
+from core.records import storable_text
 from core.store.database import Database
 from core.store.tables import deliveries
 
@@ -105,7 +106,7 @@ class SqlInbox:
     async def _fail(self, delivery: Delivery, state: str, reason: str, due_at: datetime) -> None:
         values = {
             "state": state,
-            "reason": reason[:2000],
+            "reason": storable_text(reason)[:2000],
             "attempts": delivery.attempts + 1,
             "due_at": due_at,
         }

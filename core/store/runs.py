@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import CountersignError, InvalidRequestError, NotFoundError
-from core.records import Place
+from core.records import Place, storable_text
 from core.security.audit import AuditLog
 from core.store.database import Database
 from core.store.tables import run_steps, runs, signatures
@@ -173,7 +173,10 @@ class RunStore:
         """Move a run on, once: False where it is in none of the states `before`."""
         async with self._database.write() as connection:
             moved = await self._bump(
-                connection, run_id, before, {"state": str(after), "reason": reason[:2000]}
+                connection,
+                run_id,
+                before,
+                {"state": str(after), "reason": storable_text(reason)[:2000]},
             )
             if moved:
                 await self._audit.append(
