@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 
 from core.records import Event, Frozen, Instant
 from core.store.database import Database
@@ -41,6 +41,11 @@ class IncidentStore:
     async def open(self, event: Event, channel: str) -> Incident:
         """The open incident of the event's subject, made if there is none; counts the event."""
         async with self._database.write() as connection:
+            if not self._database.is_sqlite:  # there, writers queue anyway
+                await connection.execute(
+                    text("SELECT pg_advisory_xact_lock(hashtext(:subject))"),
+                    {"subject": event.subject},
+                )
             row = (
                 await connection.execute(
                     select(incidents).where(
@@ -95,18 +100,18 @@ class IncidentStore:
                 .values(channel=channel, thread=thread)
             )
 
-    async def close(self, subject: str) -> Incident | None:
-        """Close the subject's open incident; None where there is none."""
-        query = select(incidents.c.id).where(
-            incidents.c.subject == subject, incidents.c.state == "open"
-        )
+    async def open_about(self, subject: str) -> Incident | None:
+        """The subject's open incident; None where there is none."""
+        query = select(incidents).where(incidents.c.subject == subject, incidents.c.state == "open")
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else Incident.model_validate(dict(row._mapping))
+
+    async def close(self, incident_id: str) -> None:
+        """It is over; closing it again changes nothing."""
         async with self._database.write() as connection:
-            incident_id = (await connection.execute(query)).scalar()
-            if incident_id is None:
-                return None
             await connection.execute(
                 update(incidents)
-                .where(incidents.c.id == incident_id)
+                .where(incidents.c.id == incident_id, incidents.c.state == "open")
                 .values(state="closed", closed_at=datetime.now(UTC))
             )
-        return await self.get(incident_id)

@@ -112,7 +112,7 @@ class Event(Frozen):
         attributes: flat values that triggers match on and map from; untrusted.
     """
 
-    id: StorableText = Field(max_length=300)
+    id: StorableText = Field(max_length=200)
     kind: str = Field(pattern=r"^[a-z_]+(\.[a-z_]+)*$", max_length=80)
     source: Identifier
     subject: StorableText = Field(max_length=300)

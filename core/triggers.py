@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from core.automation import AITrigger, Offer
-from core.errors import CountersignError
+from core.errors import CountersignError, InvalidRequestError
 from core.incidents import Incident, IncidentStore
 from core.knowledge import KnowledgeBase, Passage
 from core.offers import OfferStore
@@ -16,7 +16,7 @@ from core.ports import Announcement, Messenger, OfferedWorkflow
 from core.records import Event, Place, Provenance, Scalar
 from core.state import ApplicationState
 from core.workflows.plan import PlannedArgument
-from core.workflows.service import RunRequest, WorkflowService
+from core.workflows.service import RunRequest, WorkflowService, run_id_of
 from core.workflows.template import references, render
 
 _FACTS = 10
@@ -109,12 +109,15 @@ class TriggerService:
         return Place(channel=posted.channel, thread=posted.thread)
 
     async def _resolve(self, event: Event) -> None:
-        incident = await self._incidents.close(event.subject)
-        if incident is None or incident.thread is None:
+        incident = await self._incidents.open_about(event.subject)
+        if incident is None:
             return
-        place = Place(channel=incident.channel, thread=incident.thread)
-        text = f"Resolved: {event.title}, after {incident.events} alerts."
-        await self._messenger.say(place, text, key=f"event:{event.id}")
+        if incident.thread is not None:
+            place = Place(channel=incident.channel, thread=incident.thread)
+            alerts = "1 alert" if incident.events == 1 else f"{incident.events} alerts"
+            text = f"Resolved: {event.title}, after {alerts}."
+            await self._messenger.say(place, text, key=f"event:{event.id}")
+        await self._incidents.close(incident.id)  # last: what could not be said is tried again
 
     async def _runbook(self, event: Event) -> tuple[tuple[Passage, ...], dict[str, str]]:
         """The first sections of the runbook for this alert, and a word on how sure that is."""
@@ -158,13 +161,14 @@ class TriggerService:
             await self._workflows.request(request)
         except CountersignError as error:
             text = f"{offer.workflow} could not be started for “{event.title}”: {error}"
-            await self._messenger.say(place, text, key=f"refused:{request.key}")
+            await self._messenger.say(place, text, key=f"refused:{run_id_of(request.key)}")
 
 
 def map_arguments(definition: Mapping[str, JsonValue], event: Event) -> dict[str, PlannedArgument]:
     """Arguments from an event. What refers to the event is untrusted; the rest is the trigger's.
 
-    References to attributes that the event lacks leave the argument out, for a person to fill in.
+    References to attributes that the event lacks, or that are no plain values, leave the argument
+    out, for a person to fill in.
     """
     scope: dict[str, JsonValue] = {
         "event": {**event.attributes, "title": event.title, "subject": event.subject}
@@ -175,7 +179,10 @@ def map_arguments(definition: Mapping[str, JsonValue], event: Event) -> dict[str
         known = {f"event.{attribute}" for attribute in (*event.attributes, "title", "subject")}
         if not known.issuperset(paths):
             continue
-        rendered = render(value, scope, frozenset())
+        try:
+            rendered = render(value, scope, frozenset())
+        except InvalidRequestError:
+            continue  # a list or an object, where text is wanted
         if isinstance(rendered, Scalar):
             provenance = (
                 Provenance(kind="webhook", detail=f"{event.source}: {', '.join(paths)}"[:300])

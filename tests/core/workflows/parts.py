@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,9 +23,12 @@ from core.workflows.actions import (
 )
 from core.workflows.guardrails import Approval
 from core.workflows.plan import PlannedArgument
+from core.workflows.planning import Planner
+from core.workflows.run import Run, RunState, StepProgress
 
 ALICE, BOB, CAROL, DAVE, LEAD = "U0ALICE", "U0BOB", "U0CAROL", "U0DAVE", "U0LEAD"
 DEPLOYS = Place(channel="#deploys", thread="1.0")
+MADE = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 TYPED = Provenance(kind="person", detail=ALICE)
 WEBHOOK = Provenance(kind="webhook", detail="github: event.title")
 
@@ -253,3 +256,34 @@ def state(folder: Path, *workflows: AIWorkflow, **parts: Any) -> ApplicationStat
 def typed(**values: str | float | bool) -> dict[str, PlannedArgument]:
     """Arguments that a person typed."""
     return {name: PlannedArgument(value=v, provenance=TYPED) for name, v in values.items()}
+
+
+async def new_run(folder: Path, run_id: str = "abcdef012345", **changes: object) -> Run:
+    """A run that waits, with every kind of value in its plan."""
+    made = workflow(
+        step(line="${parameters.text}", number="${parameters.number}"),
+        step(step_id="second", line="${steps.first.line}"),
+        parameters={
+            "text": {"description": "a"},
+            "number": {"type": "number", "description": "b"},
+        },
+    )
+    plan = await Planner(policy(), registry(folder)).plan(
+        run_id, made, typed(text="ünïcode \u2028 \\u0000", number=5), ALICE
+    )
+    run = Run(
+        id=run_id,
+        plan=plan,
+        digest=plan.digest,
+        state=RunState.AWAITING,
+        requester=ALICE,
+        origin="a test",
+        place=Place(channel="#deploys", thread="1.0"),
+        message=None,
+        created_at=MADE,
+        updated_at=MADE,
+        version=1,
+        reason="",
+        steps=tuple(StepProgress(step_id=one.id) for one in plan.steps),
+    )
+    return run.model_copy(update=changes)

@@ -1,0 +1,162 @@
+"""Each run's message says, sooner or later, what is so now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from core.ports import PostedMessage, PresentationError
+from core.security.audit import AuditLog
+from core.store.database import Database
+from core.store.runs import RunStore
+from core.store.tables import runs
+from core.workflows.display import Display
+from core.workflows.run import Run, RunState
+from tests.core.workflows.parts import new_run
+from tests.support.until import until
+
+
+class Presenter:
+    """Notes what it was asked to show; fails as often as it is told to."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[str, int, RunState]] = []
+        self.failures = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def present(self, run: Run) -> PostedMessage:
+        await self.gate.wait()
+        if self.failures:
+            self.failures -= 1
+            raise PresentationError("Slack is away")
+        self.shown.append((run.id, run.version, run.state))
+        return PostedMessage(channel="C1", message="5.0", thread="5.0")
+
+
+@pytest.fixture
+def store(database: Database) -> RunStore:
+    return RunStore(database, AuditLog(database))
+
+
+@asynccontextmanager
+async def displaying(store: RunStore, presenter: Presenter) -> AsyncIterator[Display]:
+    display = Display(store, presenter)
+    task = asyncio.create_task(display.run())
+    try:
+        yield display
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+
+
+async def all_shown(store: RunStore) -> None:
+    async def nothing_behind() -> Any:
+        return await store.not_shown() == []
+
+    await until(nothing_behind, "nothing is behind")
+
+
+async def cancel(store: RunStore, run: Run) -> None:
+    await store.transition(run.id, {RunState.AWAITING}, RunState.CANCELLED, "U1")
+
+
+async def test_what_is_behind_at_the_start_is_shown(store: RunStore, tmp_path: Path) -> None:
+    run = await new_run(tmp_path)
+    await store.create(run)
+    presenter = Presenter()
+    async with displaying(store, presenter):
+        await all_shown(store)
+    assert presenter.shown == [(run.id, 1, RunState.AWAITING)]
+    assert (await store.get(run.id)).message == "5.0"
+
+
+async def test_a_change_is_shown_when_it_is_told_of(store: RunStore, tmp_path: Path) -> None:
+    run = await new_run(tmp_path)
+    await store.create(run)
+    presenter = Presenter()
+    async with displaying(store, presenter) as display:
+        await all_shown(store)
+        await cancel(store, run)
+        display.touch()
+        await all_shown(store)
+    assert presenter.shown[-1] == (run.id, 2, RunState.CANCELLED)
+    assert len(presenter.shown) == 2
+
+
+async def test_many_changes_while_slack_is_slow_become_one_message(
+    store: RunStore, tmp_path: Path
+) -> None:
+    run = await new_run(tmp_path)
+    await store.create(run)
+    presenter = Presenter()
+    async with displaying(store, presenter) as display:
+        await all_shown(store)
+        presenter.gate.clear()
+        for _ in range(2):
+            for position in range(2):
+                await store.begin_step(run.id, position)
+                display.touch()
+        await cancel(store, run)
+        display.touch()
+        presenter.gate.set()
+        await all_shown(store)
+    assert presenter.shown[-1] == (run.id, 6, RunState.CANCELLED)
+    assert len(presenter.shown) <= 3
+
+
+async def test_what_could_not_be_shown_is_tried_again(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.workflows.display._RETRY_S", 0.05)
+    run, other = await new_run(tmp_path), await new_run(tmp_path, "bbbbbbbbbbbb")
+    presenter = Presenter()
+    presenter.failures = 3
+    await store.create(run)
+    await store.create(other)
+    async with displaying(store, presenter):
+        await all_shown(store)
+    assert sorted(run_id for run_id, _, _ in presenter.shown) == [run.id, other.id]
+
+
+async def test_a_change_during_the_showing_is_shown_after_it(
+    store: RunStore, tmp_path: Path
+) -> None:
+    run = await new_run(tmp_path)
+    await store.create(run)
+
+    class Changing(Presenter):
+        async def present(self, run: Run) -> PostedMessage:
+            posted = await super().present(run)
+            if run.version == 1:
+                await cancel(store, run)
+            return posted
+
+    presenter = Changing()
+    async with displaying(store, presenter):
+        await until(lambda: len(presenter.shown) == 2, "both versions are shown")
+        await all_shown(store)
+    assert [version for _, version, _ in presenter.shown] == [1, 2]
+
+
+async def test_a_run_that_cannot_be_read_keeps_no_other_from_being_shown(
+    store: RunStore, tmp_path: Path, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+
+    broken, healthy = await new_run(tmp_path), await new_run(tmp_path, "bbbbbbbbbbbb")
+    await store.create(broken)
+    async with database.write() as connection:
+        await connection.execute(update(runs).values(plan={"steps": []}))
+    await store.create(healthy)
+    presenter = Presenter()
+    async with displaying(store, presenter):
+        await all_shown(store)
+    assert [run_id for run_id, _, _ in presenter.shown] == [healthy.id]
+    assert f"run {broken.id} is not shown any more" in caplog.text
