@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bot.checking import actions_of
 from bot.checking import check as check_configuration
 from bot.local import local_workspace
 from bot.manifest import manifest_yaml
@@ -18,6 +19,7 @@ from core.errors import ConfigurationError, CountersignError
 from core.settings import Settings
 from core.starter import write_starter
 from core.state import AIModel, ApplicationState, ServerSource
+from core.workflows.describe import describe
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -83,6 +85,16 @@ def manifest(
     typer.echo(manifest_yaml(settings, state, socket_mode=not http), nl=False)
 
 
+@app.command()
+def docs() -> None:
+    """Print the configured workflows and assistants as Markdown, for people to read."""
+    settings = Settings()
+    state, found = check_configuration(settings)
+    if found:
+        raise ConfigurationError("\n".join(found))
+    typer.echo(describe(state, actions_of(settings, state), settings.command), nl=False)
+
+
 @models.command("pull")
 def models_pull(
     names: Annotated[list[str] | None, typer.Argument(help="ids; none: the defaults")] = None,
@@ -138,7 +150,7 @@ async def _serve(settings: Settings) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     async with local_workspace(settings) as (settings, page), running(settings) as countersign:
-        await countersign.models_ready.wait()
+        await countersign.background.models_ready.wait()
         if page is not None:
             typer.echo(f"\nCountersign is ready: open {page}\n")
         else:

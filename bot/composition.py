@@ -1,21 +1,25 @@
-"""The composition root: everything is made here, once, and handed to what needs it."""
+"""The composition root: everything is made here, once, and handed to what needs it.
+
+Three layers, each made of the one before: the ground (configuration, database, models,
+knowledge, systems), Slack, and the work that people, events and the clock ask for.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import NamedTuple
 
-from slack_bolt.async_app import AsyncApp
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.activity import TableActivity
 from bot.app import build_bot
 from bot.assistants.service import AssistantService
+from bot.background import Background, load_models, sweep
+from bot.handlers.intake import SOURCE as SLACK
 from bot.handlers.work import SlackWork
 from bot.models import make_orchestrator
 from bot.services import BotServices
@@ -35,7 +39,7 @@ from core.offers import OfferStore
 from core.security.audit import AuditLog
 from core.security.policy import Roles
 from core.security.secrets import Secrets
-from core.services.ai import AIOrchestratorClient, OrchestratorError
+from core.services.ai import AIOrchestratorClient
 from core.settings import Settings
 from core.state import ApplicationState
 from core.store.database import Database
@@ -52,14 +56,12 @@ from core.workflows.service import WorkflowService
 from integrations import registry
 from integrations.builtin import AskAssistant, PostMessage
 from integrations.events import events_of
+from integrations.registry import Integrations
 from scheduler.clock import SOURCE as SCHEDULE
 from scheduler.clock import Clock, FiringHandler
 
 _SLACK_IN_HAND = 64
 _EVENTS_IN_HAND = 8
-_SWEEP_S = 10.0
-_REINDEX_S = 30.0
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,32 @@ class Countersign:
     state: ApplicationState
     orchestrator: AIOrchestratorClient
     messenger: SlackMessenger
-    models_ready: asyncio.Event
+    background: Background
+
+
+class _Ground(NamedTuple):
+    state: ApplicationState
+    integrations: Integrations
+    database: Database
+    orchestrator: AIOrchestratorClient
+    knowledge: KnowledgeBase
+
+
+class _Slack(NamedTuple):
+    client: AsyncWebClient
+    directory: SlackDirectory
+    messenger: SlackMessenger
+    links: LinkPolicy
+
+
+class _Work(NamedTuple):
+    roles: Roles
+    assistants: AssistantService
+    workflows: WorkflowService
+    display: Display
+    offers: OfferStore
+    triggers: TriggerService
+    firings: FiringService
 
 
 def read_secrets(settings: Settings) -> Secrets:
@@ -86,158 +113,145 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
         ConfigurationError: something is set wrongly; the message says what and how to mend it.
     """
     async with AsyncExitStack() as stack:
-        state = ApplicationState.load(settings.config_dir)
         transport = transport_of(settings)
-        integrations = registry.load(state.integrations, read_secrets(settings))
-        database = Database(settings.store_url)
-        await database.open()
-        stack.push_async_callback(database.close)
+        ground = await _lay_ground(stack, settings)
+        slack = await _reach_slack(stack, settings, ground.database)
+        work = await _set_to_work(stack, settings, ground, slack)
 
-        orchestrator = make_orchestrator(settings, state.models)
-        stack.push_async_callback(orchestrator.close)
-        links = _links(settings)
-        knowledge = KnowledgeBase(
-            [settings.config_dir / "runbooks"],
-            settings.runbook_url or settings.base_url + RUNBOOKS,
-            orchestrator.embed,
-            settings.data_dir / "embeddings.db",
-        )
-
-        token = settings.slack_bot_token
-        client = await stack.enter_async_context(
-            open_client(token.get_secret_value() if token else "", settings.slack_api_url)
-        )
-        directory = SlackDirectory(client)
-        messenger = SlackMessenger(client, database, directory, links)
-
-        audit = AuditLog(database)
-        runs = RunStore(database, audit)
-        incidents = IncidentStore(database)
-        offers = OfferStore(database)
-        roles = Roles(state.policy, directory)
-        assistants = AssistantService(
-            state, orchestrator, knowledge, TableActivity(runs, incidents)
-        )
-
-        actions = ActionRegistry(
-            [*integrations.actions(), AskAssistant(assistants.ask), PostMessage(messenger)]
-        )
-        require_consistent(state, actions)
-        await integrations.start()
-        stack.push_async_callback(integrations.close)
-
-        display = Display(runs, SlackPresenter(messenger, state.policy, roles))
-        engine = RunEngine(
-            Execution(runs, actions, roles, display.touch), database, settings.replica
-        )
-        workflows = WorkflowService(
-            state, Planner(state.policy, actions), runs, roles, engine, audit, display
-        )
-        engine.launch()
-        stack.callback(engine.close)
-
-        inbox = SqlInbox(database)
-        if database.is_sqlite:
+        inbox = SqlInbox(ground.database)
+        if ground.database.is_sqlite:
             await inbox.release_all()  # nobody else can be at work on them
-        triggers = TriggerService(state, workflows, incidents, offers, knowledge, messenger)
-        firings = FiringService(workflows, assistants, messenger)
-
-        async def take_webhook(delivery: Delivery) -> None:
-            for event in events_of(delivery, integrations):
-                await triggers.handle(event)
-
-        event_worker = InboxWorker(
-            inbox,
-            {"webhook": take_webhook, SCHEDULE: FiringHandler(state.schedules, firings)},
-            _EVENTS_IN_HAND,
-        )
-        clock = Clock(state.schedules, event_worker)
-
-        slack_handlers: dict[str, Any] = {}
-        slack_worker = InboxWorker(inbox, slack_handlers, _SLACK_IN_HAND)
-        services = BotServices(
-            settings=settings,
-            state=state,
-            client=client,
-            workflows=workflows,
-            roles=roles,
-            orchestrator=orchestrator,
-            assistants=assistants,
-            inbox=slack_worker,
-            offers=offers,
-            schedules=clock,
-            messenger=messenger,
-            directory=directory,
-            links=links,
-        )
-        slack_handlers["slack"] = SlackWork(services).handle
+        events = _event_worker(inbox, ground, work)
+        clock = Clock(ground.state.schedules, events)
+        requests = InboxWorker(inbox, {}, _SLACK_IN_HAND)
+        services = _bot_services(settings, ground, slack, work, requests, clock)
+        requests.handle(SLACK, SlackWork(services).handle)
         app = build_bot(services)
 
         async def ready() -> Mapping[str, str | None]:
-            health = await orchestrator.health()
-            parts: dict[str, str | None] = {"models": None if health.ready else health.detail}
-            for integration in integrations:
-                found = await integration.health()
-                parts[integration.id] = None if found.ready else found.detail
-            return parts
+            health = await ground.orchestrator.health()
+            return {"models": None if health.ready else health.detail}
 
-        over_http: AsyncApp | None = app if transport == "http" else None
-        site = web_app(settings, integrations, event_worker, ready, knowledge, over_http)
+        over_http = app if transport == "http" else None
+        site = web_app(settings, ground.integrations, events, ready, ground.knowledge, over_http)
         await stack.enter_async_context(serving(site, settings))
         if transport == "socket":
             await stack.enter_async_context(socket_mode(app, settings))
 
-        models_ready = asyncio.Event()
-        start = await stack.enter_async_context(_background())
-        start(_start_models(orchestrator, knowledge, assistants, models_ready))
-        start(display.run())
-        start(slack_worker.run())
-        start(event_worker.run())
-        start(_sweep(workflows))
+        background = await stack.enter_async_context(Background())
+        background.start(
+            load_models(ground.orchestrator, ground.knowledge, work.assistants, background)
+        )
+        for task in (work.display.run(), requests.run(), events.run(), sweep(work.workflows)):
+            background.start(task)
         clock.start()
         stack.callback(clock.close)
         await clock.catch_up(datetime.now(UTC))
-        yield Countersign(settings, state, orchestrator, messenger, models_ready)
+        yield Countersign(settings, ground.state, ground.orchestrator, slack.messenger, background)
 
 
-@asynccontextmanager
-async def _background() -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
-    """Tasks that run as long as the application. One that fails ends the application: whoever
-    supervises the process starts it again, and nothing is lost."""
-    tasks: list[asyncio.Task[None]] = []
-    async with asyncio.TaskGroup() as group:
-        yield lambda work: tasks.append(group.create_task(work))
-        for task in tasks:
-            task.cancel()
+async def _lay_ground(stack: AsyncExitStack, settings: Settings) -> _Ground:
+    state = ApplicationState.load(settings.config_dir)
+    integrations = registry.load(state.integrations, read_secrets(settings))
+    database = Database(settings.store_url)
+    await database.open()
+    stack.push_async_callback(database.close)
+    orchestrator = make_orchestrator(settings, state.models)
+    stack.push_async_callback(orchestrator.close)
+    knowledge = KnowledgeBase(
+        [settings.config_dir / "runbooks"],
+        settings.runbook_url or settings.base_url + RUNBOOKS,
+        orchestrator.embed,
+        settings.data_dir / "embeddings.db",
+    )
+    return _Ground(state, integrations, database, orchestrator, knowledge)
 
 
-async def _start_models(
-    orchestrator: AIOrchestratorClient,
-    knowledge: KnowledgeBase,
-    assistants: AssistantService,
-    models_ready: asyncio.Event,
-) -> None:
-    """Load the models beside everything else, and then follow the runbooks' files."""
-    try:
-        await orchestrator.start()
-    except OrchestratorError as error:
-        _log.error("the models are not ready: %s", error)
-    await assistants.prepare()
-    while True:
-        report = await knowledge.refresh()
-        if report.added or report.changed or report.removed:
-            _log.info("runbooks: %d documents, %d passages", report.documents, report.passages)
-        models_ready.set()
-        await asyncio.sleep(_REINDEX_S)
+async def _reach_slack(stack: AsyncExitStack, settings: Settings, database: Database) -> _Slack:
+    token = settings.slack_bot_token
+    client = await stack.enter_async_context(
+        open_client(token.get_secret_value() if token else "", settings.slack_api_url)
+    )
+    directory = SlackDirectory(client)
+    own_pages = (settings.base_url, settings.runbook_url or "")
+    links = LinkPolicy(bases=tuple(base for base in own_pages if base))
+    return _Slack(client, directory, SlackMessenger(client, database, directory, links), links)
 
 
-async def _sweep(workflows: WorkflowService) -> None:
-    while True:
-        await workflows.sweep()
-        await asyncio.sleep(_SWEEP_S)
+async def _set_to_work(
+    stack: AsyncExitStack, settings: Settings, ground: _Ground, slack: _Slack
+) -> _Work:
+    state, database = ground.state, ground.database
+    audit = AuditLog(database)
+    runs = RunStore(database, audit)
+    incidents = IncidentStore(database)
+    offers = OfferStore(database)
+    roles = Roles(state.policy, slack.directory)
+    activity = TableActivity(runs, incidents)
+    assistants = AssistantService(state, ground.orchestrator, ground.knowledge, activity)
+
+    actions = ActionRegistry(
+        [
+            *ground.integrations.actions(),
+            AskAssistant(assistants.ask),
+            PostMessage(slack.messenger),
+        ]
+    )
+    require_consistent(state, actions)
+    await ground.integrations.start()
+    stack.push_async_callback(ground.integrations.close)
+
+    display = Display(runs, SlackPresenter(slack.messenger, state.policy, roles))
+    engine = RunEngine(Execution(runs, actions, roles, display.touch), database, settings.replica)
+    planner = Planner(state.policy, actions)
+    workflows = WorkflowService(state, planner, runs, roles, engine, audit, display)
+    engine.launch()
+    stack.callback(engine.close)
+
+    return _Work(
+        roles=roles,
+        assistants=assistants,
+        workflows=workflows,
+        display=display,
+        offers=offers,
+        triggers=TriggerService(
+            state, workflows, incidents, offers, ground.knowledge, slack.messenger
+        ),
+        firings=FiringService(workflows, assistants, slack.messenger),
+    )
 
 
-def _links(settings: Settings) -> LinkPolicy:
-    """Links that may stand in outsiders' Markdown: our own pages and the runbooks."""
-    bases = (settings.base_url, settings.runbook_url or "")
-    return LinkPolicy(bases=tuple(base for base in bases if base))
+def _event_worker(inbox: SqlInbox, ground: _Ground, work: _Work) -> InboxWorker:
+    """Works on what webhooks and the clock have put into the inbox."""
+
+    async def take_webhook(delivery: Delivery) -> None:
+        for event in events_of(delivery, ground.integrations):
+            await work.triggers.handle(event)
+
+    fired = FiringHandler(ground.state.schedules, work.firings)
+    return InboxWorker(inbox, {"webhook": take_webhook, SCHEDULE: fired}, _EVENTS_IN_HAND)
+
+
+def _bot_services(
+    settings: Settings,
+    ground: _Ground,
+    slack: _Slack,
+    work: _Work,
+    requests: InboxWorker,
+    clock: Clock,
+) -> BotServices:
+    return BotServices(
+        settings=settings,
+        state=ground.state,
+        client=slack.client,
+        workflows=work.workflows,
+        roles=work.roles,
+        orchestrator=ground.orchestrator,
+        assistants=work.assistants,
+        inbox=requests,
+        offers=work.offers,
+        schedules=clock,
+        messenger=slack.messenger,
+        directory=slack.directory,
+        links=slack.links,
+    )

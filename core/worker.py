@@ -27,9 +27,13 @@ class InboxWorker:
 
     def __init__(self, inbox: SqlInbox, handlers: Mapping[str, Handler], concurrency: int) -> None:
         self._inbox = inbox
-        self._handlers = handlers
+        self._handlers = dict(handlers)
         self._concurrency = concurrency
         self._arrived = asyncio.Event()
+
+    def handle(self, kind: str, handler: Handler) -> None:
+        """Add a handler before `run`, for one that itself needs to put things into the inbox."""
+        self._handlers[kind] = handler
 
     async def accept(self, source: str, key: str, body: bytes, headers: Mapping[str, str]) -> bool:
         """`Inbox.accept`, and wake the workers."""

@@ -1,0 +1,79 @@
+"""What goes on as long as the application runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self
+
+from bot.assistants.service import AssistantService
+from core.knowledge import KnowledgeBase
+from core.services.ai import AIOrchestratorClient, OrchestratorError
+from core.workflows.service import WorkflowService
+
+_SWEEP_S = 10.0
+_REINDEX_S = 30.0
+_log = logging.getLogger(__name__)
+
+
+class Background:
+    """Tasks that end with the application.
+
+    One that fails ends the application: whoever supervises the process starts it again, and
+    nothing is lost.
+
+    Attributes:
+        models_ready: set once the models and the runbooks are loaded.
+    """
+
+    def __init__(self) -> None:
+        self.models_ready = asyncio.Event()
+        self._group = asyncio.TaskGroup()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let `work` go on until the end."""
+        self._tasks.append(self._group.create_task(work))
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self._group.__aexit__(kind, error, trace)
+
+
+async def load_models(
+    orchestrator: AIOrchestratorClient,
+    knowledge: KnowledgeBase,
+    assistants: AssistantService,
+    background: Background,
+) -> None:
+    """Load the models beside everything else, and then follow the runbooks' files."""
+    try:
+        await orchestrator.start()
+    except OrchestratorError as error:
+        _log.error("the models are not ready: %s", error)
+    await assistants.prepare()
+    while True:
+        report = await knowledge.refresh()
+        if report.added or report.changed or report.removed:
+            _log.info("runbooks: %d documents, %d passages", report.documents, report.passages)
+        background.models_ready.set()
+        await asyncio.sleep(_REINDEX_S)
+
+
+async def sweep(workflows: WorkflowService) -> None:
+    """Move on what waits for nobody, again and again."""
+    while True:
+        await workflows.sweep()
+        await asyncio.sleep(_SWEEP_S)
