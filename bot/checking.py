@@ -22,13 +22,22 @@ def check(settings: Settings) -> tuple[ApplicationState, list[str]]:
         ConfigurationError: a file cannot be read at all.
     """
     state = ApplicationState.load(settings.config_dir)
-    integrations = registry.load(state.integrations, read_secrets(settings))
-    actions = ActionRegistry(
-        [*integrations.actions(), AskAssistant(_ask), PostMessage(_NotConnected())]
-    )
+    actions = actions_of(settings, state)
     for schedule in state.schedules.values():
         cron_trigger(schedule)
     return state, problems(state, actions)
+
+
+def actions_of(settings: Settings, state: ApplicationState) -> ActionRegistry:
+    """What workflows can do here; for looking at, nothing is connected.
+
+    Raises:
+        ConfigurationError: an integration cannot be made.
+    """
+    integrations = registry.load(state.integrations, read_secrets(settings))
+    return ActionRegistry(
+        [*integrations.actions(), AskAssistant(_ask), PostMessage(_NotConnected())]
+    )
 
 
 async def _ask(assistant: str, _question: str) -> str:

@@ -1,0 +1,202 @@
+"""A configuration as Markdown: its workflows with their guardrails, and its assistants.
+
+`countersign docs` prints it, so that what people read is what the files say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+from core.records import Risk
+from core.security.policy import effective_approval
+from core.state import AIAssistant, AIWorkflow, ApplicationState
+from core.workflows.actions import ActionRegistry
+from core.workflows.definition import Parameter, StepDefinition
+from core.workflows.guardrails import Approval
+from core.workflows.template import references
+
+_HEAD = """\
+# Workflows and assistants
+
+Written by `countersign docs` from the configuration; edit the files there, not this one.
+
+A run's card shows all of this for the very plan that is to be signed. The risk of a step whose
+arguments are not all written out here is its action's usual one; the card has the exact one.
+*Escalation* says who is to be called when nobody has signed: it is written down for people and
+checked by `countersign check`; Countersign does not call anybody by itself yet.
+"""
+
+
+def describe(state: ApplicationState, actions: ActionRegistry, command: str) -> str:
+    """The page, ending in a newline.
+
+    Args:
+        state: consistent, as `core.consistency.require_consistent` checks.
+        command: the slash command, such as `/ops`.
+
+    Raises:
+        CountersignError: the state is not consistent.
+    """
+    lines = [_HEAD, "## Workflows"]
+    for workflow in state.workflows.values():
+        lines += ["", *_workflow(state, actions, workflow, command)]
+    lines += ["", "## Roles", "", "Who holds a role, by `policy.yaml`.", ""]
+    lines += _table(("Role", "Slack user groups and people"), _roles(state))
+    lines += ["", "## Assistants"]
+    for assistant in state.assistants.values():
+        lines += ["", *_assistant(state, assistant)]
+    return "\n".join(lines) + "\n"
+
+
+def _workflow(
+    state: ApplicationState, actions: ActionRegistry, workflow: AIWorkflow, command: str
+) -> Iterator[str]:
+    yield f"### {workflow.name}"
+    yield ""
+    yield workflow.objective
+    yield ""
+    yield f"    {_usage(workflow, command)}"
+    yield ""
+    if workflow.parameters:
+        rows = [
+            (f"`{name}`", parameter.description, _kind(parameter), _default(parameter))
+            for name, parameter in workflow.parameters.items()
+        ]
+        yield from _table(("Parameter", "What it is", "Allowed", "If left out"), rows)
+        yield ""
+    yield from _table(
+        ("Step", "Action", "Risk", "Time limit"),
+        [
+            (step.name, f"`{step.action}`", str(_risk(actions, step)), _time(step.time_limit))
+            for step in workflow.steps
+        ],
+    )
+    yield ""
+    risk = max((_risk(actions, step) for step in workflow.steps), key=lambda found: found.rank)
+    yield f"- Risk: **{risk}**, environment {workflow.environment}."
+    if workflow.targets:
+        yield f"- What it touches: {_code(workflow.targets)}."
+    yield f"- Who may start it: {_holders(state, workflow.start or state.policy.start)}."
+    yield from _guardrails(state, workflow, risk)
+    yield from _starts(state, workflow)
+    if workflow.escalation is None:
+        yield "- Escalation: none."
+    else:
+        after, roles = workflow.escalation.after, workflow.escalation.roles
+        each = " each" if len(roles) > 1 else ""
+        yield f"- Escalation: {_holders(state, roles, ', then ')}, after {_time(after)}{each}."
+
+
+def _guardrails(state: ApplicationState, workflow: AIWorkflow, risk: Risk) -> Iterator[str]:
+    own = next((rail for rail in workflow.guardrails if isinstance(rail, Approval)), None)
+    approval = effective_approval(state.policy, risk, own)
+    if approval is None:
+        yield "- Countersignatures: none needed, it only reads."
+    else:
+        yield f"- {approval.describe()}, within {_time(approval.expires_after)}."
+        yield f"- Who may countersign: {_holders(state, approval.roles)}."
+    for rail in workflow.guardrails:
+        if not isinstance(rail, Approval):
+            yield f"- {rail.describe()}."
+
+
+def _starts(state: ApplicationState, workflow: AIWorkflow) -> Iterator[str]:
+    """What offers the workflow or asks for it, beside people."""
+    for trigger in state.triggers.values():
+        if any(offer.workflow == workflow.id for offer in trigger.workflows):
+            verb = "Offered" if trigger.mode == "offer" else "Asked for"
+            yield (
+                f"- {verb} in {trigger.channel} when `{trigger.integration}` says "
+                f"`{trigger.event}` (trigger `{trigger.id}`)."
+            )
+    for schedule in state.schedules.values():
+        if schedule.workflow == workflow.id:
+            yield (
+                f"- Asked for in {schedule.channel} by the clock: `{schedule.cron}` "
+                f"{schedule.timezone} (schedule `{schedule.id}`)."
+            )
+
+
+def _assistant(state: ApplicationState, assistant: AIAssistant) -> Iterator[str]:
+    yield f"### {assistant.name}"
+    yield ""
+    yield assistant.speciality
+    yield ""
+    yield (
+        f"- To ask it by name, begin with `{assistant.id}:`. Other requests come to it when they "
+        f"are like its {len(assistant.examples)} examples."
+    )
+    proposed = [state.workflows[name].name for name in assistant.workflows]
+    yield f"- May propose: {', '.join(proposed) or 'nothing'}."
+    yield f"- Model: {f'`{assistant.model}`' if assistant.model else 'the default one'}."
+    for prompt in assistant.suggested_prompts:
+        yield f"- For example: “{prompt}”"
+
+
+def _risk(actions: ActionRegistry, step: StepDefinition) -> Risk:
+    action = actions.get(step.action)
+    if next(references(step.arguments), None) is not None:
+        return action.risk
+    return action.risk_of(action.read(dict(step.arguments)))
+
+
+def _roles(state: ApplicationState) -> list[tuple[str, ...]]:
+    return [
+        (f"`{name}`", ", ".join([*(f"@{group}" for group in role.groups), *role.users]) or "nobody")
+        for name, role in state.policy.roles.items()
+    ]
+
+
+def _holders(state: ApplicationState, roles: tuple[str, ...], between: str = " or ") -> str:
+    named = []
+    for name in roles:
+        groups = ", ".join(f"@{group}" for group in state.policy.roles[name].groups)
+        named.append(f"{name} ({groups})" if groups else name)
+    return between.join(named)
+
+
+def _usage(workflow: AIWorkflow, command: str) -> str:
+    words = [command, "run", workflow.id]
+    for name, parameter in workflow.parameters.items():
+        words.append(f"{name}=…" if parameter.default is None else f"[{name}=…]")
+    return " ".join(words)
+
+
+def _kind(parameter: Parameter) -> str:
+    if parameter.choices:
+        return _code(str(choice) for choice in parameter.choices)
+    if parameter.pattern is not None:
+        return f"{parameter.type}, `{parameter.pattern}`"
+    low, high = parameter.minimum, parameter.maximum
+    if parameter.type in {"integer", "number"} and (low is not None or high is not None):
+        least = "" if low is None else f", from {low:g}"
+        return f"{parameter.type}{least}{'' if high is None else f', up to {high:g}'}"
+    if parameter.type == "string":
+        return f"string, up to {parameter.max_length} characters"
+    return parameter.type
+
+
+def _default(parameter: Parameter) -> str:
+    if parameter.default is None:
+        return "must be given"
+    return f"`{parameter.default}`" if parameter.default != "" else "empty"
+
+
+def _code(values: Iterable[str]) -> str:
+    return ", ".join(f"`{value}`" for value in values)
+
+
+def _time(value: timedelta) -> str:
+    seconds = round(value.total_seconds())
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "| " + " | ".join("---" for _ in head) + " |"
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |"
