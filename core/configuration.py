@@ -10,13 +10,15 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+from ruamel.yaml.reader import ReaderError
 
 from core.errors import ConfigurationError
 
 R = TypeVar("R", bound=BaseModel)
 
 _MAX_BYTES = 256 * 1024
+_MAX_DEPTH = 40
 _MENDS = {
     "missing": "add this field",
     "extra_forbidden": "remove it, or mend its spelling",
@@ -30,6 +32,8 @@ def read_folder(folder: Path, record: type[R]) -> dict[str, R]:
         ConfigurationError: one of the files is wrong.
     """
     records = {}
+    for path in sorted(folder.glob("*.yml")):
+        raise ConfigurationError(f"{path}: rename it to {path.stem}.yaml, or it is not read.")
     for path in sorted(folder.glob("*.yaml")):
         records[path.stem] = read_file(path, record, {"id": path.stem})
     return records
@@ -50,11 +54,11 @@ def read_file(path: Path, record: type[R], extra: Mapping[str, Any] | None = Non
     try:
         return record.model_validate({**_plain(tree), **(extra or {})})
     except ValidationError as error:
-        raise ConfigurationError(_explain(path, tree, error)) from error
+        raise ConfigurationError(_explain(path, tree, error, extra or {})) from error
 
 
 def _parse(path: Path) -> CommentedMap:
-    """The tree of one file. No tag is ever constructed and aliases are refused (YAML bombs)."""
+    """The tree of one file. Tags and aliases are refused, so nothing but plain values is made."""
     try:
         raw = path.read_bytes()
         if len(raw) > _MAX_BYTES:
@@ -69,19 +73,33 @@ def _parse(path: Path) -> CommentedMap:
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}.") from error
     try:
-        for event in YAML(pure=True).parse(text):
-            if isinstance(event, AliasEvent):
-                line = event.start_mark.line + 1
-                raise ConfigurationError(f"{path}:{line}: write the value out; no aliases (*).")
+        _refuse_bombs(path, text)
         tree = YAML(typ="rt", pure=True).load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{path}:{line}: not YAML: {error.problem}.") from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigurationError(f"{path}:{line}: not YAML: {error.reason}.") from error
     except (YAMLError, RecursionError, ValueError) as error:
         raise ConfigurationError(f"{path}: not YAML: {error}.") from error
     if not isinstance(tree, CommentedMap):
         raise ConfigurationError(f"{path}:1: must hold `field: value` lines.")
     return tree
+
+
+def _refuse_bombs(path: Path, text: str) -> None:
+    """Look at the events of the file, which cost nothing, before anything is made of them."""
+    depth = 0
+    for event in YAML(pure=True).parse(text):
+        line = event.start_mark.line + 1
+        if getattr(event, "anchor", None):
+            raise ConfigurationError(f"{path}:{line}: write the value out; no anchors, no aliases.")
+        if getattr(event, "tag", None):
+            raise ConfigurationError(f"{path}:{line}: write the value without a tag ({event.tag}).")
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise ConfigurationError(f"{path}:{line}: nested deeper than {_MAX_DEPTH} levels.")
 
 
 def _plain(node: Any) -> Any:
@@ -96,11 +114,22 @@ def _plain(node: Any) -> Any:
     return node
 
 
-def _explain(path: Path, tree: CommentedMap, error: ValidationError) -> str:
+def _explain(
+    path: Path, tree: CommentedMap, error: ValidationError, extra: Mapping[str, Any]
+) -> str:
     lines = []
-    for problem in error.errors(include_url=False):
+    problems = error.errors(include_url=False)
+    inside = {
+        problem["loc"][:length] for problem in problems for length in range(len(problem["loc"]))
+    }
+    for problem in problems:
+        if problem["type"] == "too_short" and problem["loc"] in inside:
+            continue  # pydantic counts only the items that are right
+        if problem["loc"] and problem["loc"][0] in extra:
+            lines.append(f"{path}: rename the file: lower-case words joined by hyphens, .yaml.")
+            continue
         field = ".".join(str(part) for part in problem["loc"]) or "the file"
-        mend = _MENDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+        mend = _MENDS.get(problem["type"], problem["msg"].removeprefix("Value error, ").rstrip("."))
         lines.append(f"{path}:{_line(tree, problem['loc'])}: {field}: {mend}.")
     return "\n".join(lines)
 
