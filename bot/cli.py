@@ -12,10 +12,11 @@ import typer
 
 from bot.checking import actions_of
 from bot.checking import check as check_configuration
-from bot.local import local_workspace
+from bot.local import local_workspace, welcome
 from bot.manifest import manifest_yaml
 from bot.models import pull
 from core.errors import ConfigurationError, CountersignError
+from core.records import Place
 from core.settings import Settings
 from core.starter import write_starter
 from core.state import AIModel, ApplicationState, ServerSource
@@ -152,6 +153,8 @@ async def _serve(settings: Settings) -> None:
     async with local_workspace(settings) as (settings, page), running(settings) as countersign:
         await countersign.background.models_ready.wait()
         if page is not None:
+            place = Place(channel="#general")
+            await countersign.messenger.say(place, welcome(settings), key="welcome")
             typer.echo(f"\nCountersign is ready: open {page}\n")
         else:
             typer.echo("\nCountersign is ready and connected to Slack.\n")

@@ -10,6 +10,7 @@ from bot.workspace.page_records import SlashCommand
 from bot.workspace.server import WorkspaceServer
 from core.errors import ConfigurationError
 from core.settings import Settings
+from core.starter import starter_commits
 
 _log = logging.getLogger(__name__)
 
@@ -56,3 +57,20 @@ async def local_workspace(settings: Settings) -> AsyncIterator[tuple[Settings, s
         )
     finally:
         await server.close()
+
+
+def welcome(settings: Settings) -> str:
+    """What a new user can try first, as Markdown; its commands fit this home."""
+    commits = starter_commits(settings.home)
+    commit, subject = commits[0] if commits else ("HASH", "the latest commit")
+    command = settings.command
+    return (
+        "**Welcome to Countersign.** This page stands in for Slack; everything behind it is real. "
+        "Try, in any channel:\n\n"
+        "1. Ask: `@countersign how do I renew a certificate before it expires?`\n"
+        f"2. As Alice, take back “{subject}” in the shop repository: "
+        f'`{command} run revert-commit commit={commit} reason="payments time out"`\n'
+        "3. Press *Approve* on the card that appears: Alice asked, so she is refused.\n"
+        "4. Become Bob (bottom left), who is on call, and approve. The card says what was done.\n\n"
+        f"`{command} help` lists the rest."
+    )

@@ -24,6 +24,7 @@ from bot.blocks.layout import Content, bold, cut, dicts, header, note, paragraph
 from bot.blocks.run_parts import (
     Budget,
     facts,
+    given,
     guardrails,
     origins,
     progress,
@@ -70,7 +71,8 @@ def run_card(run: Run, now: datetime, roles: Mapping[str, Role]) -> Content:
         blocks += _plan_blocks(run, budget, roles)
     else:
         outputs = run.state.final or run.state is RunState.ATTENTION
-        blocks += [DividerBlock(), rich(*progress(run, now, budget, outputs))]
+        with_ = given(run.plan.arguments, budget)
+        blocks += [DividerBlock(), rich(*with_, *progress(run, now, budget, outputs))]
         if parts := signed(run.signatures):
             blocks.append(rich(*parts))
     blocks.append(_small_print(run))

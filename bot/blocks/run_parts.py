@@ -170,6 +170,16 @@ def signed(signatures: tuple[Signature, ...]) -> list[RichTextObject]:
     return [paragraph([bold("Countersignatures")]), bullets(*lines)]
 
 
+def given(arguments: Mapping[str, PlannedArgument], budget: Budget) -> list[RichTextObject]:
+    """The arguments in one paragraph, for a run that waits for nobody's signature."""
+    if not arguments:
+        return []
+    parts: list[RichTextElement] = [bold("With: ")]
+    for name, argument in arguments.items():
+        parts += [code(name), text(" "), code(budget.take(_value(argument.value), 120)), text("  ")]
+    return [paragraph(parts)]
+
+
 def progress(run: Run, now: datetime, budget: Budget, outputs: bool) -> list[RichTextObject]:
     """How far each step is, with its time and what came of it."""
     parts: list[RichTextObject] = []
@@ -198,7 +208,10 @@ def _step_line(
         words += f", attempt {state.attempts}"
     line: list[RichTextElement] = [bold(f"{position}. {step.name}"), text(f" · {words}")]
     below: list[RichTextElement] = []
+    if state.state is not StepState.SUCCEEDED:  # where it says itself what it has done
+        below.append(text(budget.take(step.description, 400)))
     if state.summary:
+        below += [text("\n")] if below else []
         below.append(text(budget.take(state.summary, 600)))
     if state.link:
         below += [text(" "), link(state.link, "Look at it")]

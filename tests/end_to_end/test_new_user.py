@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser(app: Application) -> AsyncIterator[Browser]:
     """A browser on the page that the start names."""
-    async with Browser(timeout=15) as browser:
+    async with Browser(width=1440, height=1180, timeout=40) as browser:
         await browser.open(app.page_url)
         await browser.wait_for("composer")
         yield browser
@@ -77,6 +77,10 @@ async def test_the_planner_answers_with_the_runbooks_passage_and_its_link(
         "document.querySelector('[data-testid=thread-pane] a[href*=\"/runbooks/\"]').href"
     )
     assert link.startswith(f"{app.http_url}/runbooks/certificate-expiry.md#")
+    await browser.evaluate(
+        "document.querySelector('[data-testid=thread-pane] a[href*=\"/runbooks/\"]')"
+        ".scrollIntoView({block: 'start'})"
+    )
     await browser.screenshot(pictures / "answer.png")
     await browser.open(link)
     await browser.wait_for("h1", "ertificate")

@@ -32,7 +32,6 @@ from core.workflows.run import Run, RunState
 
 M = TypeVar("M", bound=BaseModel)
 STARTER = Path(__file__).parents[2] / "core" / "starter" / "config"
-WORKFLOWS = Path(__file__).parents[1] / "bot" / "assistants" / "workflows"
 _DIMENSION = 512
 
 
@@ -40,11 +39,11 @@ def team(
     assistants: Mapping[str, AIAssistant] | None = None,
     workflows: Mapping[str, AIWorkflow] | None = None,
 ) -> ApplicationState:
-    """The starter's assistants with the workflows of the tests, unless others are given."""
+    """The starter's assistants and workflows, unless others are given."""
     if assistants is None:
         assistants = read_folder(STARTER / "assistants", AIAssistant)
     if workflows is None:
-        workflows = read_folder(WORKFLOWS, AIWorkflow)
+        workflows = read_folder(STARTER / "workflows", AIWorkflow)
     return ApplicationState(
         folder=STARTER,
         policy=Policy(
