@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -47,8 +47,8 @@ def storable(value: JsonValue) -> JsonValue:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-StorableText = Annotated[str, AfterValidator(storable_text)]
-StorableValues = Annotated[dict[str, JsonValue], AfterValidator(storable)]
+StorableText = Annotated[str, BeforeValidator(storable)]
+StorableValues = Annotated[dict[str, JsonValue], BeforeValidator(storable)]
 
 
 class Frozen(BaseModel):

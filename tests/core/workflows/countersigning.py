@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from dbos._dbos import _get_or_create_dbos_registry
 from sqlalchemy import select, update
 
@@ -44,6 +45,7 @@ from tests.core.workflows.parts import (
     typed,
     workflow,
 )
+from tests.support.postgres import Postgres
 from tests.support.until import until
 
 _FAR = {"name": "far away", "from": "2100-01-01 00:00", "to": "2100-01-02 00:00"}
@@ -214,3 +216,23 @@ def later(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
 def guardrail_states(run: Run) -> list[GuardrailState]:
     """What each guardrail said."""
     return [result.state for result in run.guardrails]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
+async def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[World]:
+    """Everything, running."""
+    folder = tmp_path_factory.mktemp("world")
+    url = f"sqlite+aiosqlite:///{folder / 'countersign.db'}"
+    server: Postgres | None = None
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgres")
+        url = server.new_database()
+    database = Database(url)
+    await database.open()
+    async with running(database, folder) as started:
+        yield started
+    await database.close()
+    if server is not None:
+        server.drop(url)

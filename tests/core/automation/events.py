@@ -1,0 +1,51 @@
+"""What the tests of triggers and firings share: a messenger whose posts one can look at."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pydantic import JsonValue
+
+from core.ports import Announcement, PostedMessage, PresentationError
+from core.records import Event, Place
+
+
+class Room:
+    """Keeps what was said, once for each key; can be away."""
+
+    def __init__(self) -> None:
+        self.announced: dict[str, Announcement] = {}
+        self.said: dict[str, tuple[Place, str]] = {}
+        self.away = False
+
+    async def say(self, place: Place, text: str, key: str) -> PostedMessage:
+        self._be_there()
+        self.said.setdefault(key, (place, text))
+        return PostedMessage(channel="C1", message=key, thread=place.thread or key)
+
+    async def announce(self, announcement: Announcement) -> PostedMessage:
+        self._be_there()
+        self.announced.setdefault(announcement.key, announcement)
+        return PostedMessage(channel="C1", message="9.0", thread=f"t-{announcement.key}"[:40])
+
+    def texts(self) -> list[str]:
+        """Everything that was said, in order."""
+        return [text for _, text in self.said.values()]
+
+    def _be_there(self) -> None:
+        if self.away:
+            raise PresentationError("Slack is away")
+
+
+def event(event_id: str, kind: str = "ci.failed", **fields: JsonValue) -> Event:
+    """An event as an integration makes it; what is no field of it is an attribute."""
+    subject, title = fields.pop("subject", "acme/shop"), fields.pop("title", "CI failed on main")
+    return Event(
+        id=f"github:{event_id}",
+        kind=kind,
+        source="alertmanager" if kind.startswith("alert.") else "github",
+        subject=str(subject),
+        title=str(title),
+        attributes=fields,
+        occurred_at=datetime(2026, 11, 24, 12, tzinfo=UTC),
+    )

@@ -1,0 +1,288 @@
+"""An event becomes a message with offers, an incident or a run: once, however often it comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import JsonValue
+
+from core.automation import AITrigger
+from core.incidents import IncidentStore
+from core.knowledge import KnowledgeBase
+from core.offers import OfferStore
+from core.ports import PresentationError
+from core.services.ai import OrchestratorUnavailableError
+from core.triggers import TriggerService
+from core.workflows.run import RunState
+from tests.core.automation.events import Room, event
+from tests.core.workflows.countersigning import World, workflows
+from tests.core.workflows.parts import state
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+RUNBOOK = """\
+---
+alerts: [KubePodCrashLooping]
+---
+# Pods that restart
+
+A container ends again and again.
+
+## What to look at
+
+The last lines of its log.
+"""
+
+
+def trigger(trigger_id: str, **fields: Any) -> AITrigger:
+    return AITrigger.model_validate(
+        {
+            "id": trigger_id,
+            "integration": "github",
+            "event": "ci.failed",
+            "channel": "#deploys",
+            **fields,
+        }
+    )
+
+
+OFFER = {"workflow": "note", "with": {"line": "${event.branch}"}}
+TRIGGERS = (
+    trigger("offer", match={"branch": "main"}, workflows=[OFFER, {"workflow": "erase"}]),
+    trigger("start", event="push", mode="start", workflows=[OFFER]),
+    trigger(
+        "wrong",
+        event="wrong",
+        mode="start",
+        workflows=[{"workflow": "note", "with": {"x": "a"}}],
+    ),
+    trigger(
+        "alert",
+        integration="alertmanager",
+        event="alert.firing",
+        channel="#incidents",
+        incident=True,
+        workflows=[{"workflow": "note", "with": {"line": "restart ${event.pod}"}}],
+    ),
+)
+
+
+@dataclass
+class Automation:
+    """A trigger service and what it works on."""
+
+    service: TriggerService
+    room: Room
+    incidents: IncidentStore
+    offers: OfferStore
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "pod-crash-looping.md").write_text(RUNBOOK)
+    return tmp_path
+
+
+async def automation(world: World, folder: Path) -> Automation:
+    async def embed(_: object) -> list[list[float]]:
+        raise OrchestratorUnavailableError("no model here: found by words only")
+
+    knowledge = KnowledgeBase([folder], "https://runbooks.test", embed)
+    await knowledge.refresh()
+    room = Room()
+    incidents, offers = IncidentStore(world.database), OfferStore(world.database)
+    here = state(folder, *workflows(), triggers={t.id: t for t in TRIGGERS})
+    service = TriggerService(here, world.service, incidents, offers, knowledge, room)
+    return Automation(service, room, incidents, offers)
+
+
+@pytest.mark.parametrize(
+    ("fields", "accepted"),
+    [
+        ({"branch": "main"}, True),
+        ({"branch": "main2"}, False),
+        ({"branch": "x main"}, False),
+        ({"branch": "main\n"}, False),
+        ({"branch": None}, False),
+        ({"branch": ["main"]}, False),
+        ({}, False),
+        ({"branch": "main", "kind": "push"}, False),
+        ({"branch": "main", "kind": "alert.firing"}, False),
+    ],
+)
+async def test_a_trigger_accepts_what_its_whole_pattern_matches(
+    fields: dict[str, Any], accepted: bool
+) -> None:
+    assert TRIGGERS[0].accepts(event("a1", **fields)) is accepted
+
+
+async def test_an_event_is_announced_with_offers_whose_arguments_are_kept_here(
+    world: World, folder: Path
+) -> None:
+    here = await automation(world, folder)
+    failed = event("o1", branch="main", url="https://github.test/run/1", sha="", long="x" * 200)
+    await here.service.handle(failed)
+    (told,) = here.room.announced.values()
+    assert (told.place.channel, told.title) == ("#deploys", "CI failed on main")
+    assert told.link == "https://github.test/run/1"
+    assert told.facts == {"branch": "main", "url": "https://github.test/run/1"}
+    first, second = told.offers
+    assert (first.workflow, first.name, first.arguments) == (
+        "note",
+        "Write a note",
+        {"line": "main"},
+    )
+    assert second.arguments == {}
+    kept = await here.offers.get(first.offer)
+    assert kept.arguments["line"].value == "main"
+    assert kept.arguments["line"].provenance.detail == "github: event.branch"
+    assert not kept.arguments["line"].provenance.trusted
+    assert await world.service.latest(1) == [], "an offer starts nothing"
+
+
+async def test_the_same_event_twice_is_told_once(world: World, folder: Path) -> None:
+    here = await automation(world, folder)
+    for _ in range(3):
+        await here.service.handle(event("twice", branch="main"))
+    assert len(here.room.announced) == 1
+    (told,) = here.room.announced.values()
+    assert len({offer.offer for offer in told.offers}) == 2
+
+
+async def test_an_event_that_no_trigger_accepts_does_nothing(world: World, folder: Path) -> None:
+    here = await automation(world, folder)
+    await here.service.handle(event("n1", branch="feature"))
+    await here.service.handle(event("n2", kind="pull_request.opened", branch="main"))
+    assert (here.room.announced, here.room.said) == ({}, {})
+
+
+async def test_a_trigger_may_ask_for_a_run_which_waits_for_its_signatures(
+    world: World, folder: Path
+) -> None:
+    here = await automation(world, folder)
+    for _ in range(2):
+        await here.service.handle(event("s1", kind="push", branch="started"))
+    runs = [r for r in await world.service.latest(20) if r.requester == "trigger:start"]
+    (run,) = runs
+    assert run.state is RunState.AWAITING
+    assert (run.origin, run.place.channel) == ("github: CI failed on main", "#deploys")
+    assert run.plan.steps[0].untrusted == ("line",)
+    assert world.times("started") == 0
+    assert here.room.announced == {}
+
+
+async def test_a_run_that_cannot_be_started_is_told_once_where_people_look(
+    world: World, folder: Path
+) -> None:
+    here = await automation(world, folder)
+    for _ in range(2):
+        await here.service.handle(event("w" * 190, kind="wrong"))
+        await here.service.handle(event("s2", kind="push"))
+    wrong, missing = here.room.texts()
+    assert wrong == (
+        "note could not be started for “CI failed on main”: note has no parameter x; it has line."
+    )
+    assert "note needs line" in missing
+    assert all(len(key) <= 300 for key in here.room.said)
+
+
+@pytest.mark.parametrize(
+    "value", ["${steps.first.line}", "a\x00b", "\ud800", "x" * 4000, ["a"], {"a": 1}, 1e400]
+)
+async def test_hostile_attributes_start_nothing_and_break_nothing(
+    world: World, folder: Path, value: JsonValue
+) -> None:
+    here = await automation(world, folder)
+    key = f"h{abs(hash(str(value)))}"
+    await here.service.handle(event(key, kind="push", branch=value))
+    await here.service.handle(
+        event(key + "a", kind="alert.firing", pod=value, title="\x00\ud800<!channel>", subject=key)
+    )
+    assert len(here.room.announced) == 1
+    (told,) = here.room.announced.values()
+    assert told.title == "\ufffd\ufffd<!channel>", "the edge escapes, we store"
+    runs = [r for r in await world.service.latest(50) if r.requester == "trigger:start"]
+    for run in runs:
+        text = str(run.plan.arguments["line"].value)
+        assert "${" not in text
+        assert "\x00" not in text
+        assert len(text) <= 500
+
+
+async def test_an_alert_opens_one_incident_with_its_runbook_however_many_come(
+    world: World, folder: Path
+) -> None:
+    here = await automation(world, folder)
+    labels = {"alertname": "KubePodCrashLooping", "pod": "web-1", "description": "It restarts."}
+    for number in range(50):
+        await here.service.handle(
+            event(f"i{number}", kind="alert.firing", subject="pods", title="Pods", **labels)
+        )
+    (told,) = here.room.announced.values()
+    assert told.place.channel == "#incidents"
+    assert (told.tone, told.text) == ("bad", "It restarts.")
+    assert told.facts["runbook"] == "Pods that restart"
+    assert [p.document for p in told.passages] == ["pod-crash-looping.md"] * len(told.passages)
+    assert told.passages
+    assert [o.arguments for o in told.offers] == [{"line": "restart web-1"}]
+    incident = await here.incidents.open_about("pods")
+    assert incident is not None
+    assert (incident.events, incident.channel) == (50, "C1")
+    assert len(here.room.said) == 49
+    places = {place.thread for place, _ in here.room.said.values()}
+    assert places == {incident.thread}
+
+
+async def test_an_alert_without_a_runbook_says_so(world: World, folder: Path) -> None:
+    (folder / "pod-crash-looping.md").unlink()
+    here = await automation(world, folder)
+    await here.service.handle(
+        event("r1", kind="alert.firing", subject="other", alertname="Unheard", pod="x")
+    )
+    (told,) = here.room.announced.values()
+    assert (told.facts["runbook"], told.passages) == ("none found for this alert", ())
+
+
+async def test_a_resolved_alert_closes_the_incident_and_is_told_in_its_thread(
+    world: World, folder: Path
+) -> None:
+    here = await automation(world, folder)
+    await here.service.handle(event("q1", kind="alert.firing", subject="disk", pod="x"))
+    resolved = event("q2", kind="alert.resolved", subject="disk", title="Disk is fine")
+    here.room.away = True
+    with pytest.raises(PresentationError):
+        await here.service.handle(resolved)
+    here.room.away = False
+    for _ in range(2):
+        await here.service.handle(resolved)
+    assert here.room.texts() == ["Resolved: Disk is fine, after 1 alert."]
+    assert await here.incidents.open_about("disk") is None
+    await here.service.handle(event("q3", kind="alert.firing", subject="disk", pod="x"))
+    assert len(here.room.announced) == 2, "the next alert is another incident"
+
+
+async def test_what_was_resolved_before_it_was_heard_of_is_not_told(
+    world: World, folder: Path
+) -> None:
+    here = await automation(world, folder)
+    await here.service.handle(event("z1", kind="alert.resolved", subject="never seen"))
+    assert here.room.said == {}
+
+
+async def test_an_incident_that_could_not_be_announced_is_announced_later(
+    world: World, folder: Path
+) -> None:
+    here = await automation(world, folder)
+    alert = event("l1", kind="alert.firing", subject="late", pod="x")
+    here.room.away = True
+    with pytest.raises(PresentationError):
+        await here.service.handle(alert)
+    here.room.away = False
+    await here.service.handle(alert)
+    assert len(here.room.announced) == 1
+    incident = await here.incidents.open_about("late")
+    assert incident is not None
+    assert (incident.events, incident.thread is not None) == (1, True)
