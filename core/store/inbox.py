@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Update, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Update, or_, select, update
 
 from core.inbox import Delivery
 from core.records import storable_text
+from core.store.arrivals import Arrivals
 from core.store.database import Database
 from core.store.tables import deliveries
 
@@ -25,6 +25,7 @@ class SqlInbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._arrivals = Arrivals(database)
 
     async def accept(self, source: str, key: str, body: bytes, headers: Mapping[str, str]) -> bool:
         """Persist; False where (`source`, `key`) is there already. Committed on return."""
@@ -41,12 +42,7 @@ class SqlInbox:
             "due_at": now,
             "reason": "",
         }
-        try:
-            async with self._database.write() as connection:
-                await connection.execute(insert(deliveries).values(row))
-        except IntegrityError:
-            return False
-        return True
+        return await self._arrivals.keep(row)
 
     async def claim(self, limit: int, kinds: Iterable[str]) -> list[Delivery]:
         """Lease up to `limit` due deliveries of these kinds of source, oldest first."""
