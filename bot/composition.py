@@ -17,6 +17,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.activity import TableActivity
 from bot.app import build_bot
+from bot.assistants.panel import panel
 from bot.assistants.service import AssistantService
 from bot.background import Background, load_models, sweep
 from bot.handlers.intake import SOURCE as SLACK
@@ -57,6 +58,7 @@ from integrations import registry
 from integrations.builtin import AskAssistant, PostMessage
 from integrations.events import events_of
 from integrations.registry import Integrations
+from integrations.responder import systems
 from scheduler.clock import SOURCE as SCHEDULE
 from scheduler.clock import Clock, FiringHandler
 
@@ -248,6 +250,8 @@ def _bot_services(
         roles=work.roles,
         orchestrator=ground.orchestrator,
         assistants=work.assistants,
+        panel=panel(work.assistants, ground.state.assistants),
+        systems=systems(ground.integrations),
         inbox=requests,
         offers=work.offers,
         schedules=clock,

@@ -17,6 +17,7 @@ from core.inbox import Inbox
 from core.offers import OfferStore
 from core.security.policy import Roles
 from core.services.ai import AIOrchestratorClient
+from core.services.manager import AIIntegrationManager
 from core.settings import Settings
 from core.state import ApplicationState
 from core.workflows.service import WorkflowService
@@ -44,6 +45,8 @@ class BotServices:
 
     Attributes:
         inbox: where listeners put what came in, before they acknowledge it.
+        panel: all assistants, to be asked at once.
+        systems: all integrations, to be asked how they are.
         links: which links in texts of models and runbooks stay links; our own pages must be in.
     """
 
@@ -54,6 +57,8 @@ class BotServices:
     roles: Roles
     orchestrator: AIOrchestratorClient
     assistants: Assistants
+    panel: AIIntegrationManager
+    systems: AIIntegrationManager
     inbox: Inbox
     offers: OfferStore
     schedules: Schedules

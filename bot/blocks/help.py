@@ -33,7 +33,11 @@ VERBS = (
         "ask QUESTION",
         "Ask the assistants; the answer comes in a thread, with the runbook passages.",
         ("Begin with an assistant's id and a colon to choose who answers.",),
-        ("ask why do pods restart in a loop?", "ask incident: the disk of db-1 is filling up"),
+        (
+            "ask why do pods restart in a loop?",
+            "ask incident: the disk of db-1 is filling up",
+            "ask all: what should we check before tonight?",
+        ),
     ),
     Verb(
         "run",

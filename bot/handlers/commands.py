@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from bot.assistants.panel import ALL
 from bot.blocks import lists
 from bot.blocks.help import BY_NAME, about, overview
 from bot.blocks.layout import Content, dicts, paragraph, person, rich, text
@@ -100,9 +101,10 @@ class Commands:
         await self._conversation.respond(typed.key, typed.user, thread, question, assistant)
 
     def addressed(self, words: str) -> tuple[str | None, str]:
-        """The assistant that a text is addressed to (`incident: …`), and the rest."""
+        """The assistant that a text is addressed to (`incident: …`, or `all: …`), and the rest."""
         name, colon, rest = words.partition(":")
-        if colon and name.strip().lower() in self._services.state.assistants and rest.strip():
+        known = {ALL, *self._services.state.assistants}
+        if colon and name.strip().lower() in known and rest.strip():
             return name.strip().lower(), rest.strip()
         return None, words
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from bot.assistants.events import Question
 from bot.assistants.memory import Utterance, conversation
+from bot.assistants.panel import ALL, minutes
 from bot.handlers.writing import AnswerWriter
 from bot.services import BotServices
 from bot.slack.client import payload, slack_errors
@@ -50,7 +51,7 @@ class Conversation:
         Args:
             key: of the delivery.
             place: with a thread.
-            assistant: id of the persona that was asked for.
+            assistant: id of the persona that was asked for, or `all`.
             newest: `ts` of the question itself where the thread has earlier messages.
 
         Raises:
@@ -59,6 +60,9 @@ class Conversation:
         key = f"answer:{key}"
         if await self._services.messenger.posted(key):
             return  # answered before a crash
+        if assistant == ALL:
+            await self._ask_all(key, place, text[:_QUESTION_CHARACTERS])
+            return
         async with self._at_work(place) as stopped:
             question = Question(
                 user=user,
@@ -83,6 +87,18 @@ class Conversation:
         """Stop what is being written in a thread by this process."""
         if place.thread and (event := self._running.get((place.channel, place.thread))):
             event.set()
+
+    async def _ask_all(self, key: str, place: Place, text: str) -> None:
+        """Every assistant's answer in one message; who has none is named with the reason."""
+        panel = self._services.panel
+        async with self._at_work(place) as stopped:
+            try:
+                broadcast = await _unless(stopped, panel.broadcast(text, panel.names))
+            except StoppedByPersonError:
+                _log.info("a question to all in %s was stopped", place.channel)
+                return
+            said = minutes(broadcast, self._services.state.assistants)
+            await self._services.messenger.say(place, said, key)
 
     async def _write(self, question: Question, writer: AnswerWriter, stop: asyncio.Event) -> None:
         async with aclosing(self._services.assistants.respond(question)) as events:

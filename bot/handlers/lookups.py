@@ -9,7 +9,9 @@ from bot.blocks.layout import Content
 from bot.blocks.run_card import run_card
 from bot.services import BotServices
 from core.services.ai import OrchestratorError
+from core.services.manager import Answer, Broadcast, Failure, TimedOut
 from core.workflows.run import RunState
+from integrations.responder import HEALTH
 
 _LATEST = 15
 _LOOKED_AT = 200
@@ -74,4 +76,20 @@ class LookUps:
             f"{len(state.workflows)} workflows, {len(state.assistants)} assistants, "
             f"{len(state.schedules)} schedules, {len(state.triggers)} triggers"
         )
-        return lists.status(health, waiting, {"Configured": configured})
+        systems = self._services.systems
+        asked = await systems.broadcast(HEALTH, systems.names)
+        return lists.status(health, waiting, {"Configured": configured} | _health(asked))
+
+
+def _health(asked: Broadcast) -> dict[str, str]:
+    """For each integration whether it can work, and why not."""
+    words = {}
+    for outcome in asked.outcomes:
+        match outcome:
+            case Answer(text=text):
+                words[outcome.responder] = text or "ready"
+            case Failure(reason=reason):
+                words[outcome.responder] = f"not ready: {reason}"
+            case TimedOut(seconds=seconds):
+                words[outcome.responder] = f"no answer within {seconds:.0f} s"
+    return words

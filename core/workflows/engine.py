@@ -20,6 +20,7 @@ from core.workflows.run import StepProgress, StepState
 
 _PROTOCOL = "countersign-runs-1"  # change only when `execute` asks for other steps than before
 _MONTH_S = 30 * 24 * 3600.0
+_LISTEN_S = 0.2  # for a person who has pressed a button
 
 
 @DBOS.dbos_class()
@@ -51,6 +52,7 @@ class RunEngine(DBOSConfiguredInstance):
             enable_otlp=False,
             serializer=DBOSPortableJSONSerializer(),  # the default one is pickle
             log_level="WARNING",
+            notification_listener_polling_interval_sec=_LISTEN_S,
         )
         DBOS(config=config)
         DBOS.launch()

@@ -45,8 +45,8 @@ def values(workflow: AIWorkflow, text: str) -> dict[str, Scalar]:
         ("rerun-ci", "wait 10 minutes and rerun it", {}),
         ("rerun-ci", "run-id=55012 RUN_ID=55012", {"run_id": 55012}),
         ("rerun-ci", "run_id=55012 run_id=55013", {}),
-        ("prune-worktree", "delete the worktree experiment-1", {"worktree": "experiment-1"}),
-        ("prune-worktree", "delete the old worktree please", {}),
+        ("prune-worktree", "clean the working copy of shop", {"repository": "shop"}),
+        ("prune-worktree", "clean the working copy please", {}),
     ],
 )
 def test_values_are_read_from_the_text(
@@ -63,7 +63,7 @@ def test_a_value_is_the_persons_who_typed_it() -> None:
 
 
 def test_what_is_not_there_is_missing_unless_it_has_a_default() -> None:
-    assert fill(WORKFLOWS["tag-release"], "cut a release", "U1").missing == ("version",)
+    assert fill(WORKFLOWS["tag-release"], "cut a release", "U1").missing == ("version", "commit")
 
 
 def test_a_wrong_value_is_asked_for_even_where_there_is_a_default() -> None:

@@ -205,3 +205,23 @@ def _elements(value: object, kind: str) -> list[dict[str, Any]]:
     if isinstance(value, list):
         return [found for inner in value for found in _elements(inner, kind)]
     return []
+
+
+async def test_a_question_to_all_gets_every_answer_in_one_message(world: World) -> None:
+    asked = await world.pages[ALICE].say(INCIDENTS, "@countersign all: what do we check first?")
+
+    async def answer() -> Any:
+        replies = await world.pages[ALICE].replies(INCIDENTS, asked["ts"])
+        return next((r for r in replies if "look at the logs" in r["text"]), None)
+
+    told = await until(answer, "the answers")
+    assert "<!channel>" not in json.dumps(told["text"])
+    assert world.assistants.asked == [], "nobody is routed to"
+
+
+async def test_the_status_names_each_integration_and_why_it_is_not_ready(world: World) -> None:
+    await world.pages[ALICE].command(DEPLOYS, "/ops status")
+
+    told = await world.whispered(ALICE, "github")
+    shown = json.dumps(told["blocks"])
+    assert "not ready: no token for health" in shown

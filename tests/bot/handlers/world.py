@@ -27,11 +27,13 @@ from bot.transport import PATH, mount, socket_mode
 from bot.workspace.page_records import SlashCommand
 from bot.workspace.server import WorkspaceServer
 from core.automation import AISchedule
+from core.errors import NotFoundError
 from core.offers import OfferStore
 from core.records import Idempotency, Risk
 from core.security.audit import AuditLog
 from core.security.policy import Policy, Role, Roles
 from core.services.ai import ModelInfo, OrchestratorHealth
+from core.services.manager import AIIntegrationManager
 from core.settings import Settings
 from core.state import AIAssistant, AIWorkflow, ApplicationState
 from core.store.database import Database
@@ -128,6 +130,19 @@ class ScriptedOrchestrator:
 
     async def health(self) -> OrchestratorHealth:
         return OrchestratorHealth(ready=True, detail="scripted")
+
+
+@dataclass(frozen=True)
+class Says:
+    """A responder with one answer, or none."""
+
+    name: str
+    words: str | None
+
+    async def respond(self, instruction: str) -> str:
+        if self.words is None:
+            raise NotFoundError(f"no token for {instruction}")
+        return self.words
 
 
 class FixedSchedules:
@@ -332,6 +347,8 @@ async def _assembled(
         roles=roles,
         orchestrator=ScriptedOrchestrator(),  # type: ignore[arg-type]
         assistants=assistants,
+        panel=AIIntegrationManager([Says("incident", "look at the logs <!channel>")]),
+        systems=AIIntegrationManager([Says("git", "ready"), Says("github", None)]),
         inbox=inbox,
         offers=OfferStore(database),
         schedules=FixedSchedules(),
