@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ import pytest
 import pytest_asyncio
 
 from core.store.database import Database
+from tests.support.processes import free_port
 
 _START_S = 60.0
 _INITIALLY = ("--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
@@ -82,7 +82,7 @@ def running_postgres() -> Iterator[Postgres]:
             cwd=folder,
             **identity,
         )
-        port = _free_port()
+        port = free_port()
         settings = (f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories=")
         arguments = [part for setting in (*settings, *_QUICK) for part in ("-c", setting)]
         with (folder / "log").open("w+") as log:
@@ -135,13 +135,6 @@ def _identity() -> dict[str, Any]:
     user = "postgres" if "postgres" in known else "nobody"
     group = pwd.getpwnam(user).pw_gid
     return {"user": user, "group": group, "extra_groups": []}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

@@ -66,6 +66,7 @@ def workflows() -> list[AIWorkflow]:
     return [
         one("note", step(line=line), guardrails=[quick, freeze]),
         one("twice", step(line=line), step(step_id="second", line="again ${steps.first.line}")),
+        one("once", step("file.append_once", line=line)),
         one("erase", step("file.erase", line=line)),
         one("look", step("file.read", line=line)),
         one("frozen", step(line=line), guardrails=[{"type": "freeze", "windows": [_ALWAYS]}]),

@@ -100,6 +100,17 @@ class EraseFile(AppendLine):
     risk: ClassVar[Risk] = Risk.DESTRUCTIVE
 
 
+class AppendOnce(AppendLine):
+    """Its dry run fails once the line is there, as reverting a reverted commit would."""
+
+    name = "file.append_once"
+
+    async def preview(self, arguments: LineArguments) -> str | None:
+        if arguments.line in lines(self.file):
+            raise ActionError("the line is there already")
+        return None
+
+
 class FailFirst(AppendLine):
     """Cannot be done."""
 
@@ -159,7 +170,7 @@ class HangNaturally(Hang):
 def actions(file: Path) -> dict[str, AppendLine]:
     """One of each, by name, all on one file."""
     kinds: tuple[Callable[[Path], AppendLine], ...] = (
-        *(AppendLine, ReadLines, EraseFile, FailFirst),
+        *(AppendLine, AppendOnce, ReadLines, EraseFile, FailFirst),
         *(BreakDown, LoseAnswer, Hang, HangNaturally),
     )
     made = [kind(file) for kind in kinds]

@@ -325,14 +325,16 @@ async def test_a_step_cut_off_that_must_not_be_repeated_is_asked_about_after_eve
     run = await running(world, "hang", "cut")
     await cut_off(world, run, "file.hang")
     for _ in range(2):  # the second time as after a crash before the answer was kept
-        assert await world.execution.perform(run.id, 0) is StepState.UNKNOWN
+        async with asyncio.timeout(10):
+            assert await world.execution.perform(run.id, 0) is StepState.UNKNOWN
         assert (await world.service.get(run.id)).state is RunState.ATTENTION
     assert world.times("cut") == 1
 
     excused = await world.execution.resolve(run.id, 0, Resolution.REPEAT, BOB)
     await cut_off(world, run, "file.hang", excused)
     assert world.times("cut") == 2
-    assert await world.execution.perform(run.id, 0, excused) is StepState.UNKNOWN
+    async with asyncio.timeout(10):
+        assert await world.execution.perform(run.id, 0, excused) is StepState.UNKNOWN
     assert world.times("cut") == 2, "one word allows one attempt"
 
 
