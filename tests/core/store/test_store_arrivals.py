@@ -1,0 +1,103 @@
+"""What comes in is committed in groups, before other writes, and each row for itself if need be."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import event, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.store.arrivals import Arrivals
+from core.store.database import Database
+from core.store.tables import deliveries
+
+
+def row(key: str, **other: Any) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    made = {
+        "source": "slack",
+        "kind": "slack",
+        "key": key,
+        "headers": {},
+        "body": b"body",
+        "received_at": now,
+        "state": "received",
+        "attempts": 0,
+        "due_at": now,
+        "reason": "",
+    }
+    return {**made, **other}
+
+
+async def stored(database: Database) -> int:
+    async with database.read() as connection:
+        return int(await connection.scalar(select(func.count()).select_from(deliveries)) or 0)
+
+
+async def test_forty_at_once_are_all_kept_in_a_few_transactions(database: Database) -> None:
+    commits: list[object] = []
+    event.listen(database._engine.sync_engine, "commit", commits.append)
+    arrivals = Arrivals(database)
+    kept = await asyncio.gather(*(arrivals.keep(row(f"k{n}")) for n in range(40)))
+    assert kept == [True] * 40
+    assert await stored(database) == 40
+    assert len(commits) <= 5
+
+
+async def test_more_than_a_group_takes_are_all_kept(database: Database) -> None:
+    arrivals = Arrivals(database)
+    kept = await asyncio.gather(*(arrivals.keep(row(f"k{n}")) for n in range(250)))
+    assert kept == [True] * 250
+    assert await stored(database) == 250
+
+
+async def test_a_row_that_cannot_be_stored_fails_alone(database: Database) -> None:
+    arrivals = Arrivals(database)
+    results = await asyncio.gather(
+        arrivals.keep(row("good")),
+        arrivals.keep(row("bad", state=None)),
+        arrivals.keep(row("good")),
+        arrivals.keep(row("better")),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], SQLAlchemyError)
+    assert {results[0], results[2]} == {False, True}
+    assert results[3] is True
+    assert await stored(database) == 2
+
+
+async def test_one_sender_that_goes_away_takes_nobody_along(database: Database) -> None:
+    arrivals = Arrivals(database)
+    leaving, staying = (asyncio.create_task(arrivals.keep(row(key))) for key in ("a", "b"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await staying
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert await stored(database) == 2
+
+
+async def test_an_arrival_does_not_queue_behind_the_writers(database: Database) -> None:
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL has many writers at a time")
+    ended: list[str] = []
+
+    async def write(name: str) -> None:
+        async with database.write():
+            ended.append(name)
+
+    async def arrive() -> None:
+        await Arrivals(database).keep(row("k"))
+        ended.append("arrival")
+
+    async with database.write():
+        writers = [asyncio.create_task(write(f"writer {n}")) for n in range(10)]
+        await asyncio.sleep(0)
+        arrival = asyncio.create_task(arrive())
+        await asyncio.sleep(0)
+    await asyncio.gather(arrival, *writers)
+    assert ended.index("arrival") <= 2
+    assert len(ended) == 11
