@@ -47,6 +47,9 @@ class ModelServerProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=environment,
+            # Linux shares the processors among sessions first (sched(7), autogroup): in ours, the
+            # server keeps the programs that we start from coming to life, and us waiting for them.
+            start_new_session=True,
         )
         child = cls(process)
         stdin = _present(process.stdin)

@@ -24,7 +24,8 @@ class ServerConfig(BaseModel):
         threads: torch's threads; 0 means one for each core that this process may use, less one.
         queue_limit: requests that may wait; more are answered 429.
         max_running: chat requests that are decoded by turns.
-        niceness: added to the process's niceness, so that the application goes first.
+        niceness: added to the process's niceness, so that the application goes first. Where Linux
+            shares the processors among sessions first, it counts within the server's session.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
