@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slackblocks import Block, RichTextElement
+from slackblocks import Block
 
-from bot.blocks.layout import bold, own_link, paragraph, rich, text
+from bot.blocks.layout import bold, own_link, paragraph, rich
 from bot.blocks.markdown import plain_markdown, render_markdown
 from bot.slack.escaping import LinkPolicy
 from core.knowledge import Passage
@@ -24,17 +24,6 @@ def passage_blocks(passages: Sequence[Passage], links: LinkPolicy, characters: i
         quoted = render_markdown(passage.text, links, max(room, 200), quoted=True)
         blocks.append(rich(source, *quoted))
     return blocks
-
-
-def passage_links(passages: Sequence[Passage]) -> list[Block]:
-    """The passages' sources only, where there is no room or need for their text."""
-    if not passages:
-        return []
-    line: list[RichTextElement] = [bold("Sources: ")]
-    for position, passage in enumerate(passages):
-        line += [text(" · ")] if position else []
-        line.append(own_link(passage.link, passage_name(passage)))
-    return [rich(paragraph(line))]
 
 
 def passage_name(passage: Passage) -> str:

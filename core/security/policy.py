@@ -79,20 +79,6 @@ class Roles:
                 held.add(name)
         return frozenset(held)
 
-    async def holders(self, role: str) -> frozenset[str]:
-        """Users who hold `role`.
-
-        Raises:
-            ConfigurationError: the policy has no such role.
-        """
-        if role not in self._policy.roles:
-            raise ConfigurationError(f"policy.yaml has no role '{role}'.")
-        definition = self._policy.roles[role]
-        members = set(definition.users)
-        for group in definition.groups:
-            members |= await self._directory.group_members(group)
-        return frozenset(members)
-
     async def require(self, user: str, roles: tuple[str, ...], what: str) -> None:
         """Let pass who holds one of `roles`.
 

@@ -102,19 +102,6 @@ class RunStore:
             query = query.where(runs.c.workflow == workflow)
         return await self._all(query)
 
-    async def in_thread(self, place: Place) -> list[Run]:
-        """Runs whose message stands in this thread (or started it), newest first."""
-        query = (
-            select(runs)
-            .where(
-                runs.c.channel == place.channel,
-                (runs.c.thread == place.thread) | (runs.c.message == place.thread),
-            )
-            .order_by(runs.c.created_at.desc())
-            .limit(10)
-        )
-        return await self._all(query)
-
     async def unfinished(self, states: Collection[RunState]) -> list[str]:
         """Ids of all runs in one of `states`, oldest first."""
         query = (

@@ -121,11 +121,6 @@ class WorkflowService:
         """The newest runs first."""
         return await self._store.latest(limit)
 
-    async def awaiting_in(self, place: Place) -> list[Run]:
-        """Runs in this thread that wait for countersignatures, newest first."""
-        runs = await self._store.in_thread(place)
-        return [run for run in runs if run.state is RunState.AWAITING]
-
     async def sign(
         self, run_id: str, user: str, decision: Decision, phrase: str = "", comment: str = ""
     ) -> Run:

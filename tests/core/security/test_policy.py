@@ -47,10 +47,6 @@ async def test_a_role_is_held_by_listed_people_and_members_of_its_groups() -> No
     assert await roles.of("U2") == {"operator"}
     assert await roles.of("U5") == {"approver"}
     assert await roles.of("U9") == frozenset()
-    assert await roles.holders("approver") == {"U1", "U3", "U5"}
-    assert await roles.holders("nobody") == frozenset()
-    with pytest.raises(ConfigurationError, match=r"policy\.yaml has no role 'king'"):
-        await roles.holders("king")
 
 
 async def test_a_change_of_a_group_counts_at_once() -> None:

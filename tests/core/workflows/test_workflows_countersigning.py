@@ -263,6 +263,3 @@ async def test_a_run_is_found_by_the_beginning_of_its_id(world: World) -> None:
         with pytest.raises(NotFoundError, match="There is no run"):
             await world.service.get(nothing)
     assert (await world.service.latest(1))[0].id == run.id
-    waiting = await world.service.awaiting_in(run.place)
-    assert waiting[0].id == run.id
-    assert all(r.state is RunState.AWAITING for r in waiting)
