@@ -1,0 +1,213 @@
+"""The documentation says what is so: names, links, examples, and the generated page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer
+from pydantic import BaseModel
+from ruamel.yaml import YAML
+
+from bot.blocks.help import BY_NAME
+from bot.checking import actions_of
+from bot.cli import app
+from core.automation import AISchedule, AITrigger
+from core.settings import Settings
+from core.starter import write_starter
+from core.state import AIIntegration, AIModel, AIWorkflow, ApplicationState
+from core.workflows.describe import describe
+from integrations.base import read_settings
+from integrations.command.integration import CommandSettings
+from integrations.git.integration import GitSettings
+from integrations.github.integration import GitHubSettings
+from integrations.http.integration import HttpSettings
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
+
+_CODE = re.compile(r"^```.*?^```$|`[^`\n]+`|^    [^\n]*$", re.DOTALL | re.MULTILINE)
+_COMMAND = re.compile(r"^[` ]*(?:[A-Z_]+=\S+ )*countersign ([a-z][^\n`…]*)", re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_IDENTIFIED: dict[str, type[BaseModel]] = {
+    "steps": AIWorkflow,
+    "kind": AIIntegration,
+    "cron": AISchedule,
+    "event": AITrigger,
+    "modality": AIModel,
+}
+_SETTINGS: dict[str, type[BaseModel]] = {
+    "command": CommandSettings,
+    "git": GitSettings,
+    "github": GitHubSettings,
+    "http": HttpSettings,
+}
+
+
+def _named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+class Snippet(NamedTuple):
+    """A fenced block of a page."""
+
+    page: Path
+    language: str
+    text: str
+
+
+def code(page: Path) -> Iterator[str]:
+    """What stands as code, in a line or in blocks."""
+    yield from _CODE.findall(page.read_text())
+
+
+def snippets(language: str) -> list[Snippet]:
+    """The fenced blocks of a language on all pages."""
+    fenced = re.compile(rf"^```{language}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+    return [
+        Snippet(page, language, text) for page in PAGES for text in fenced.findall(page.read_text())
+    ]
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings' anchors, as GitHub makes them."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def commands(
+    group: Any, prefix: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], set[str]]]:
+    """Every command of the command line with its options."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*prefix, name))
+        else:
+            yield (*prefix, name), {option for p in command.params for option in p.opts}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    home = tmp_path_factory.mktemp("home")
+    write_starter(home)
+    return Settings(home=home)
+
+
+def test_the_generated_page_is_up_to_date(settings: Settings) -> None:
+    state = ApplicationState.load(settings.config_dir)
+    page = describe(state, actions_of(settings, state), settings.command)
+    assert (ROOT / "docs" / "ai.md").read_text() == page, (
+        "docs/ai.md is stale: in a fresh home, run `countersign docs > docs/ai.md`"
+    )
+
+
+def test_the_generated_page_names_everything_of_the_configuration(settings: Settings) -> None:
+    state = ApplicationState.load(settings.config_dir)
+    page = describe(state, actions_of(settings, state), settings.command)
+    for workflow in state.workflows.values():
+        assert f"### {workflow.name}\n" in page
+        assert workflow.objective in page
+        assert all(f"| `{name}` |" in page for name in workflow.parameters)
+        assert all(f"| {step.name} | `{step.action}` |" in page for step in workflow.steps)
+    for assistant in state.assistants.values():
+        assert f"### {assistant.name}\n" in page
+    for role in state.policy.roles:
+        assert f"| `{role}` |" in page
+
+
+def test_a_workflow_without_approval_of_its_own_has_the_policys(settings: Settings) -> None:
+    state = ApplicationState.load(settings.config_dir)
+    bare = state.workflows["revert-commit"].model_copy(update={"guardrails": ()})
+    state = state.model_copy(
+        update={"workflows": {bare.id: bare}, "assistants": {}, "triggers": {}, "schedules": {}}
+    )
+    page = describe(state, actions_of(settings, state), "/sre")
+    assert "Countersigned by 1 person with the role approver or lead, not the requester" in page
+    assert "within 4 h" in page
+    assert "    /sre run revert-commit [repository=…] commit=… [reason=…]\n" in page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_named)
+def test_every_command_and_option_in_the_documentation_exists(page: Path) -> None:
+    known = dict(commands(typer.main.get_command(app)))
+    for text in code(page):
+        for line in _COMMAND.findall(text):
+            words = line.split()
+            name = next((n for n in known if tuple(words[: len(n)]) == n), None)
+            assert name is not None, f"{page.name}: there is no command `countersign {line}`"
+            options = {word for word in words if word.startswith("--")}
+            assert options <= known[name], f"{page.name}: `countersign {line}`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_named)
+def test_every_verb_and_workflow_in_the_documentation_exists(
+    page: Path, settings: Settings
+) -> None:
+    state = ApplicationState.load(settings.config_dir)
+    written = {path.stem for path in _files_of_snippets()}
+    for text in code(page):
+        for verb, rest in re.findall(r"/ops ([a-z]+) ?([a-z][\w-]*)?", text):
+            assert verb in BY_NAME or "failed with the error" in text, f"{page.name}: /ops {verb}"
+            if verb == "run" and rest:
+                assert rest in state.workflows or rest in written, f"{page.name}: {rest}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_named)
+def test_every_setting_in_the_documentation_exists(page: Path) -> None:
+    known = {f"COUNTERSIGN_{name.upper()}" for name in Settings.model_fields} | {"COUNTERSIGN_KEY"}
+    assert set(re.findall(r"COUNTERSIGN_[A-Z_]+(?<!_)", page.read_text())) <= known
+
+
+def test_every_setting_is_documented() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    for name in Settings.model_fields:
+        assert f"| `COUNTERSIGN_{name.upper()}` |" in page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_named)
+def test_every_internal_link_leads_somewhere(page: Path) -> None:
+    for target in _LINK.findall(page.read_text()):
+        if target.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = target.partition("#")
+        found = (page.parent / file).resolve() if file else page
+        assert found.exists(), f"{page.name}: {target}"
+        if anchor:
+            assert anchor in anchors(found), f"{page.name}: {target}"
+
+
+def test_the_examples_are_what_the_records_take() -> None:
+    checked = 0
+    for snippet in snippets("yaml"):
+        tree = YAML(typ="safe", pure=True).load(snippet.text)
+        if not isinstance(tree, dict):
+            continue
+        record = next((found for key, found in _IDENTIFIED.items() if key in tree), None)
+        if record is not None:
+            made = record.model_validate({**tree, "id": "example"})
+            if isinstance(made, AIIntegration) and made.kind in _SETTINGS:
+                read_settings(made, _SETTINGS[made.kind])
+            checked += 1
+        elif "guardrails" in tree:
+            AIWorkflow.model_validate(
+                {
+                    **tree,
+                    "id": "example",
+                    "name": "Example",
+                    "objective": "Shows guardrails.",
+                    "steps": [{"id": "say", "name": "Say", "action": "slack.post"}],
+                }
+            )
+            checked += 1
+    assert checked >= 10
+
+
+def _files_of_snippets() -> Iterator[Path]:
+    """Files that the pages tell the reader to write."""
+    for page in PAGES:
+        for name in re.findall(r"config/workflows/([a-z-]+\.yaml)", page.read_text()):
+            yield Path(name)
