@@ -105,7 +105,9 @@ def step_parts(
     if step.untrusted:
         names = ", ".join(step.untrusted)
         parts.append(paragraph([bold(f"Untrusted values in this step: {names}")]))
-    if preview and step.preview and (room := budget.room(1_500)) > 100:
+    if preview and step.preview is not None and not step.preview.strip():
+        parts.append(paragraph([text("Dry run: it would print nothing.")]))
+    elif preview and step.preview and (room := budget.room(1_500)) > 100:
         parts += [paragraph([text("Dry run:")]), preformatted(step.preview, room)]
     return parts
 

@@ -127,9 +127,10 @@ class RunCommand(Action[RunArguments]):
         return self._program(arguments).idempotency
 
     def describe(self, arguments: RunArguments) -> str:
-        """See `Action.describe`. What is run, quoted as a shell would need it."""
+        """See `Action.describe`. What is run, quoted as a shell would need it, and where."""
         program = self._program(arguments)
         line = shlex.join([str(program.path), *arguments.arguments])
+        line += f" in {program.directory}"
         return "Run " + "".join(c if c.isprintable() else "�" for c in line)
 
     async def preview(self, arguments: RunArguments) -> str | None:

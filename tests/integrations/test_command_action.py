@@ -58,7 +58,7 @@ async def test_runs_the_program_and_keeps_its_output() -> None:
 
     assert result.output == "$(id); hello\n"
     assert result.values == {"exit_code": 0, "output": "$(id); hello"}
-    assert action.describe(arguments) == "Run /bin/echo '$(id); hello'"
+    assert action.describe(arguments) == "Run /bin/echo '$(id); hello' in /"
 
 
 async def test_inherits_nothing_but_what_is_configured(

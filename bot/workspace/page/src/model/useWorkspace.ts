@@ -4,7 +4,7 @@ import { useCallback, useEffect, useMemo, useReducer, useRef } from "react";
 
 import { api, RequestFailed } from "./api";
 import { listen } from "./live";
-import type { Place } from "./place";
+import { DIRECT, type Place } from "./place";
 import type { Answer, Json, Message, OptionList, Submitted } from "./protocol";
 import { EMPTY, type Fetched, NOTE_AUTHOR, reduce, threadKey } from "./store";
 
@@ -17,7 +17,8 @@ export type Send = ReturnType<typeof useWorkspace>["send"];
 export function useWorkspace(user: string, place: Place) {
   const [store, dispatch] = useReducer(reduce, EMPTY);
   const lastNote = useRef({ text: "", at: 0 });
-  const { channel, thread, home } = place;
+  const { thread, home } = place;
+  const channel = place.channel === DIRECT ? null : place.channel; // until its id is known
 
   /** Shows a sentence as Slackbot would: only to this user, where it happened. */
   const note = useCallback((text: string, channelId: string | null, threadTs: string | null = null) => {
