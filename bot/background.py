@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Coroutine
 from types import TracebackType
@@ -68,8 +69,19 @@ async def load_models(
         report = await knowledge.refresh()
         if report.added or report.changed or report.removed:
             _log.info("runbooks: %d documents, %d passages", report.documents, report.passages)
-        background.models_ready.set()
+        if not background.models_ready.is_set():
+            _spare_collector()
+            background.models_ready.set()
         await asyncio.sleep(_REINDEX_S)
+
+
+def _spare_collector() -> None:
+    """What is there now stays: do not let each full collection stop the event loop to look at it.
+
+    Such a pause was 160 to 180 ms with the model at full load (tests/benchmarks/acknowledgement).
+    """
+    gc.collect()
+    gc.freeze()
 
 
 async def sweep(workflows: WorkflowService) -> None:

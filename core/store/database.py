@@ -99,7 +99,8 @@ class Database:
     def _make_engine(self) -> AsyncEngine:
         if not self.is_sqlite:
             return create_async_engine(self.url, pool_pre_ping=True, pool_size=10)
-        engine = create_async_engine(self.url)
+        # All are kept: each new connection is a new thread, which the event loop waits for.
+        engine = create_async_engine(self.url, pool_size=15, max_overflow=0)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
