@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from bot.checking import actions_of
 from bot.checking import check as check_configuration
@@ -46,7 +47,7 @@ def main() -> None:
 @app.command()
 def init() -> None:
     """Write the starter folder (COUNTERSIGN_HOME); what is there already stays."""
-    settings = Settings()
+    settings = _settings()
     write_starter(settings.home)
     typer.echo(f"{settings.home} is ready. Edit {settings.config_dir}, then `countersign check`.")
 
@@ -54,7 +55,7 @@ def init() -> None:
 @app.command()
 def check() -> None:
     """Validate the configuration: every file, and whether they fit each other."""
-    settings = Settings()
+    settings = _settings()
     state, found = check_configuration(settings)
     if found:
         raise ConfigurationError("\n".join(found))
@@ -69,7 +70,7 @@ def check() -> None:
 @app.command()
 def run() -> None:
     """Start Countersign: with the local workspace, or with Slack where its tokens are set."""
-    settings = Settings()
+    settings = _settings()
     _log_to_stderr(settings)
     _run(_serve(settings))
 
@@ -81,7 +82,7 @@ def manifest(
     ] = False,
 ) -> None:
     """Print the Slack app manifest that matches this version and its configuration."""
-    settings = Settings()
+    settings = _settings()
     state = ApplicationState.load(settings.config_dir)
     typer.echo(manifest_yaml(settings, state, socket_mode=not http), nl=False)
 
@@ -89,7 +90,7 @@ def manifest(
 @app.command()
 def docs() -> None:
     """Print the configured workflows and assistants as Markdown, for people to read."""
-    settings = Settings()
+    settings = _settings()
     state, found = check_configuration(settings)
     if found:
         raise ConfigurationError("\n".join(found))
@@ -101,7 +102,7 @@ def models_pull(
     names: Annotated[list[str] | None, typer.Argument(help="ids; none: the defaults")] = None,
 ) -> None:
     """Download, check and convert models, once."""
-    settings = Settings()
+    settings = _settings()
     state = ApplicationState.load(settings.config_dir)
     for model in _chosen(state, names):
         _run(pull(model, settings.models_dir, typer.echo))
@@ -112,7 +113,7 @@ def models_list() -> None:
     """List the configured models, and which are installed here."""
     from core.orchestrator.weights import installed
 
-    settings = Settings()
+    settings = _settings()
     state = ApplicationState.load(settings.config_dir)
     here = {manifest.name for manifest in installed(settings.models_dir)}
     for model in state.models.values():
@@ -125,7 +126,28 @@ def models_list() -> None:
 @audit.command("verify")
 def audit_verify() -> None:
     """Walk the hash chain; exit code 1 where an entry was altered, moved or removed."""
-    _run(_verify(Settings()))
+    settings = _settings()
+    if settings.database_url is None and not settings.data_dir.exists():
+        raise ConfigurationError(
+            f"There is no database in {settings.data_dir}; COUNTERSIGN_HOME names the home folder."
+        )
+    _run(_verify(settings))
+
+
+def _settings() -> Settings:
+    """The settings of the environment.
+
+    Raises:
+        ConfigurationError: one of them is wrong; the message names the variable.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"COUNTERSIGN_{str(problem['loc'][0]).upper()}: {problem['msg']}."
+            for problem in error.errors(include_url=False, include_input=False)
+        ]
+        raise ConfigurationError("\n".join(lines)) from error
 
 
 async def _verify(settings: Settings) -> None:
@@ -152,12 +174,17 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(name, stop.set)
     async with local_workspace(settings) as (settings, page), running(settings) as countersign:
         await countersign.background.models_ready.wait()
+        health = await countersign.orchestrator.health()
+        if not health.ready:
+            typer.secho(
+                f"Answers come without a model for now: {health.detail}", fg=typer.colors.YELLOW
+            )
         if page is not None:
             place = Place(channel="#general")
             await countersign.messenger.say(place, welcome(settings), key="welcome")
             typer.echo(f"\nCountersign is ready: open {page}\n")
         else:
-            typer.echo("\nCountersign is ready and connected to Slack.\n")
+            typer.echo("\nCountersign is ready.\n")
         await stop.wait()
         typer.echo("Stopping …")
 

@@ -6,6 +6,7 @@ Schema: https://docs.slack.dev/reference/app-manifest.
 from __future__ import annotations
 
 import io
+from itertools import zip_longest
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -64,10 +65,12 @@ def manifest(settings: Settings, state: ApplicationState, socket_mode: bool) -> 
     events = [event for name in names.EVENTS for event in _EVENTS[name]]
     scopes = {scope for scope in SCOPES.values() if scope}
     scopes |= {_EVENT_SCOPES[event] for event in events if event in _EVENT_SCOPES}
+    by_assistant = [assistant.suggested_prompts for assistant in state.assistants.values()]
     prompts = [
         {"title": prompt[:60], "message": prompt}
-        for assistant in state.assistants.values()
-        for prompt in assistant.suggested_prompts
+        for round_ in zip_longest(*by_assistant)  # the first of each, then the second of each
+        for prompt in round_
+        if prompt
     ]
     agent_view: dict[str, Any] = {
         "agent_description": "Answers from your runbooks, on models that your team runs itself."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -14,7 +15,8 @@ from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
-from slack_sdk.errors import SlackApiError
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.client import error_code
 from core.errors import ConfigurationError
@@ -22,6 +24,7 @@ from core.settings import Settings
 
 PATH = "/slack/events"
 Transport = Literal["socket", "http"]
+_PATIENCE_S = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -79,7 +82,7 @@ def _holds_object(body: str) -> bool:
 
 @asynccontextmanager
 async def socket_mode(app: AsyncApp, settings: Settings) -> AsyncIterator[None]:
-    """Keep a Socket Mode connection open.
+    """Keep a Socket Mode connection open; where there is no network, come up without it.
 
     Raises:
         ConfigurationError: there is no app token, or Slack does not take it.
@@ -88,6 +91,22 @@ async def socket_mode(app: AsyncApp, settings: Settings) -> AsyncIterator[None]:
     if token is None:
         raise ConfigurationError("Set COUNTERSIGN_SLACK_APP_TOKEN (xapp-…) for Socket Mode.")
     handler = AsyncSocketModeHandler(app, token.get_secret_value(), web_client=app.client)
+    connecting = asyncio.create_task(_connect(handler, settings))
+    try:
+        await asyncio.wait({connecting}, timeout=_PATIENCE_S)
+        if connecting.done():
+            connecting.result()
+        else:  # webhooks and the clock do not wait for Slack
+            _log.warning("Slack cannot be reached at %s; trying on", settings.slack_api_url)
+        yield
+    finally:
+        connecting.cancel()
+        await asyncio.wait({connecting})
+        await handler.close_async()  # type: ignore[no-untyped-call]
+
+
+async def _connect(handler: AsyncSocketModeHandler, settings: Settings) -> None:
+    """Connect; bolt tries again and again by itself where there is no network."""
     try:
         await handler.connect_async()  # type: ignore[no-untyped-call]
     except SlackApiError as error:
@@ -100,7 +119,20 @@ async def socket_mode(app: AsyncApp, settings: Settings) -> AsyncIterator[None]:
             f"Slack cannot be reached at {settings.slack_api_url} ({type(error).__name__})."
         ) from error
     _log.info("connected to Slack in Socket Mode")
+
+
+async def check_bot_token(client: AsyncWebClient, settings: Settings) -> None:
+    """Let pass a bot token that Slack takes, and an unreachable Slack.
+
+    Raises:
+        ConfigurationError: Slack refuses the token.
+    """
     try:
-        yield
-    finally:
-        await handler.close_async()  # type: ignore[no-untyped-call]
+        await client.auth_test()
+    except SlackApiError as error:
+        raise ConfigurationError(
+            f"Slack does not take COUNTERSIGN_SLACK_BOT_TOKEN ({error_code(error)}): copy the bot "
+            "token (xoxb-…) of the installed app."
+        ) from error
+    except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        _log.warning("Slack cannot be reached at %s (%s); going on", settings.slack_api_url, error)

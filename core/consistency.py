@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.automation import AISchedule, AITrigger
 from core.errors import ConfigurationError, CountersignError, InvalidRequestError
-from core.records import Provenance
+from core.records import Provenance, Risk
 from core.security.policy import effective_approval
 from core.state import AIWorkflow, ApplicationState
 from core.workflows.actions import ActionRegistry
@@ -89,16 +89,29 @@ def _workflow(
             yield from _reference(file, f"steps.{step.id}", path, scope)
         scope["steps"].add(step.id)
         try:
-            risks.append(registry.get(step.action).risk)
+            registry.get(step.action)
         except CountersignError as error:
             yield f"{file}: steps.{step.id}.action: {error}"
             continue
         yield from _literal_arguments(file, registry, step)
+        if risk := _risk(registry, step):
+            risks.append(risk)
     try:
         for risk in risks:
             effective_approval(state.policy, risk, own)
     except ConfigurationError as error:
         yield f"{file}: guardrails: {error}"
+
+
+def _risk(registry: ActionRegistry, step: StepDefinition) -> Risk | None:
+    """The step's risk, where its arguments are all written out and right."""
+    if next(references(step.arguments), None) is not None:
+        return None  # known when a plan is made, which refuses what nobody could sign
+    action = registry.get(step.action)
+    try:
+        return action.risk_of(action.read(dict(step.arguments)))
+    except InvalidRequestError:
+        return None
 
 
 def _literal_arguments(file: Path, registry: ActionRegistry, step: StepDefinition) -> Iterator[str]:

@@ -21,6 +21,7 @@ from core.workflows.template import references, render
 
 _FACTS = 10
 _SECTIONS = 3
+_ELSEWHERE = frozenset({"summary", "description", "url", "group_key"})
 _log = logging.getLogger(__name__)
 
 
@@ -194,11 +195,14 @@ def map_arguments(definition: Mapping[str, JsonValue], event: Event) -> dict[str
 
 
 def _facts(event: Event) -> dict[str, str]:
-    """The attributes that people want to see first: short, non-empty, not yet in the title."""
+    """The attributes that people want to see first: short, plain, not shown elsewhere."""
     shown = {
         name.replace("_", " "): str(value)
         for name, value in event.attributes.items()
-        if value not in (None, "") and not name.startswith("label_") and len(str(value)) <= 120
+        if isinstance(value, str | int | float)
+        and 0 < len(str(value)) <= 120
+        and not name.startswith("label_")
+        and name not in _ELSEWHERE
     }
     return dict(list(shown.items())[:_FACTS])
 

@@ -57,7 +57,7 @@ def offer_blocks(offers: tuple[OfferedWorkflow, ...]) -> list[Block]:
         blocks.append(rich(bullets(*lines)))
     buttons: list[Element] = [
         Button(
-            cut(f"Run {offer.name}", 74, "") + "…",
+            cut(offer.name, 74, "") + "…",
             f"{names.OPEN_OFFER}:{position}",
             value=offer.offer,
         )

@@ -110,7 +110,11 @@ class LocalAIOrchestrator:
         """
         if self._supervisor is not None:
             return
-        child, client = await self._launch()
+        try:
+            child, client = await self._launch()
+        except OrchestratorError as error:
+            self._detail = str(error)
+            raise
         self._supervisor = asyncio.create_task(self._supervise(child, client))
         await self._set_client(client, "ready")
 

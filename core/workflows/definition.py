@@ -19,9 +19,12 @@ _SAFE_INTEGER = 2**53 - 1  # RFC 8785 canonical JSON holds integers exactly up t
 
 
 def parse_duration(value: object) -> object:
-    """Read `90s`, `15m`, `4h` or `2d`; anything else goes on to pydantic as it is."""
-    if isinstance(value, str) and (match := _DURATION.match(value)):
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    """Read `90s`, `15m`, `4h` or `2d`; ISO 8601, as stored plans have it, goes on to pydantic."""
+    if isinstance(value, str):
+        if match := _DURATION.match(value):
+            return timedelta(**{_UNITS[match[2]]: int(match[1])})
+        if not value.startswith(("P", "-P")):
+            raise ValueError("write a duration such as 90s, 15m, 4h or 2d")
     return value
 
 

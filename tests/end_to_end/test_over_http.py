@@ -45,7 +45,7 @@ async def test_a_run_is_asked_for_and_countersigned_over_signed_http(tmp_path: P
         }
         async with application(tmp_path / "home", None, environment) as app:
             app.page_port = page_port
-            await until(lambda: "connected to Slack" in app.log.read_text(), "it is up", 60)
+            await until(lambda: "Countersign is ready" in app.log.read_text(), "it is up", 60)
             shop = app.home / "repositories" / "shop"
 
             def git(*arguments: str) -> str:

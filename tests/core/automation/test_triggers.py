@@ -128,7 +128,7 @@ async def test_an_event_is_announced_with_offers_whose_arguments_are_kept_here(
     (told,) = here.room.announced.values()
     assert (told.place.channel, told.title) == ("#deploys", "CI failed on main")
     assert told.link == "https://github.test/run/1"
-    assert told.facts == {"branch": "main", "url": "https://github.test/run/1"}
+    assert told.facts == {"branch": "main"}
     first, second = told.offers
     assert (first.workflow, first.name, first.arguments) == (
         "note",
