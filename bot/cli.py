@@ -210,5 +210,5 @@ def _log_to_stderr(settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    for noisy in ("httpx2", "openai", "apscheduler", "alembic", "slack_bolt", "bm25s"):
+    for noisy in ("httpx2", "openai", "apscheduler", "alembic", "slack_bolt", "slack_sdk", "bm25s"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

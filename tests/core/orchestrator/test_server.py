@@ -247,14 +247,19 @@ async def test_the_server_keeps_the_deadline_by_itself(official: AsyncOpenAI) ->
             extra_headers={DEADLINE_HEADER: "0.3"},
         )
     assert (caught.value.status_code, caught.value.code) == (504, "deadline_exceeded")
-    stream = await official.chat.completions.create(
-        model=CHAT,
-        messages=[{"role": "user", "content": STORY}],
-        stream=True,
-        extra_headers={DEADLINE_HEADER: "3"},
-    )
-    with pytest.raises(openai.APIError, match="deadline") as late:
+
+    async def streamed() -> None:
+        stream = await official.chat.completions.create(
+            model=CHAT,
+            messages=[{"role": "user", "content": STORY}],
+            max_tokens=2000,
+            stream=True,
+            extra_headers={DEADLINE_HEADER: "1"},
+        )
         await drain(stream)
+
+    with pytest.raises(openai.APIError, match="deadline") as late:  # before or in the stream
+        await streamed()
     assert late.value.code == "deadline_exceeded"
     with pytest.raises(openai.BadRequestError, match=DEADLINE_HEADER):
         await official.chat.completions.create(
