@@ -80,7 +80,6 @@ class AIAssistant(Frozen):
     model: Identifier | None = None
     examples: tuple[str, ...] = Field(min_length=3, max_length=200)
     workflows: tuple[Identifier, ...] = ()
-    knowledge: tuple[Identifier, ...] = ()
     suggested_prompts: tuple[str, ...] = Field(default=(), max_length=4)
 
 
