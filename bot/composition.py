@@ -29,7 +29,7 @@ from bot.slack.directory import SlackDirectory
 from bot.slack.escaping import LinkPolicy
 from bot.slack.messenger import SlackMessenger
 from bot.slack.presenter import SlackPresenter
-from bot.transport import check_bot_token, socket_mode, transport_of
+from bot.transport import check_tokens, socket_mode, transport_of
 from bot.web import RUNBOOKS, serving, web_app
 from core.consistency import require_consistent
 from core.firings import FiringService
@@ -174,7 +174,7 @@ async def _reach_slack(stack: AsyncExitStack, settings: Settings, database: Data
     client = await stack.enter_async_context(
         open_client(token.get_secret_value() if token else "", settings.slack_api_url)
     )
-    await check_bot_token(client, settings)
+    await check_tokens(client, settings)
     directory = SlackDirectory(client)
     own_pages = (settings.base_url, settings.runbook_url or "")
     links = LinkPolicy(bases=tuple(base for base in own_pages if base))

@@ -17,6 +17,7 @@ from core.settings import Settings
 from core.state import ApplicationState
 
 SCOPES = {
+    "apps.connections.open": None,  # the app-level token's connections:write
     "agents.sessions.setStatus": "chat:write",
     "assistant.threads.setStatus": "chat:write",
     "assistant.threads.setSuggestedPrompts": "assistant:write",

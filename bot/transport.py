@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Literal
 from urllib.parse import parse_qs
@@ -17,6 +17,7 @@ from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.slack.client import error_code
 from core.errors import ConfigurationError
@@ -24,7 +25,6 @@ from core.settings import Settings
 
 PATH = "/slack/events"
 Transport = Literal["socket", "http"]
-_PATIENCE_S = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -81,21 +81,27 @@ def _holds_object(body: str) -> bool:
 
 
 @asynccontextmanager
-async def socket_mode(app: AsyncApp, settings: Settings) -> AsyncIterator[None]:
+async def socket_mode(
+    app: AsyncApp, settings: Settings, patience_s: float = 10.0
+) -> AsyncIterator[None]:
     """Keep a Socket Mode connection open; where there is no network, come up without it.
 
+    Args:
+        patience_s: how long the start waits for the connection; it is tried on after that.
+
     Raises:
-        ConfigurationError: there is no app token, or Slack does not take it.
+        ConfigurationError: there is no app token. Whether Slack takes it, `check_tokens` says.
     """
     token = settings.slack_app_token
     if token is None:
         raise ConfigurationError("Set COUNTERSIGN_SLACK_APP_TOKEN (xapp-…) for Socket Mode.")
     handler = AsyncSocketModeHandler(app, token.get_secret_value(), web_client=app.client)
-    connecting = asyncio.create_task(_connect(handler, settings))
+    # Bolt tries again and again by itself, and logs why; it never gives up.
+    connecting = asyncio.create_task(handler.connect_async())  # type: ignore[no-untyped-call]
     try:
-        await asyncio.wait({connecting}, timeout=_PATIENCE_S)
+        await asyncio.wait({connecting}, timeout=patience_s)
         if connecting.done():
-            connecting.result()
+            _log.info("connected to Slack in Socket Mode")
         else:  # webhooks and the clock do not wait for Slack
             _log.warning("Slack cannot be reached at %s; trying on", settings.slack_api_url)
         yield
@@ -105,34 +111,35 @@ async def socket_mode(app: AsyncApp, settings: Settings) -> AsyncIterator[None]:
         await handler.close_async()  # type: ignore[no-untyped-call]
 
 
-async def _connect(handler: AsyncSocketModeHandler, settings: Settings) -> None:
-    """Connect; bolt tries again and again by itself where there is no network."""
-    try:
-        await handler.connect_async()  # type: ignore[no-untyped-call]
-    except SlackApiError as error:
-        raise ConfigurationError(
-            f"Slack does not take COUNTERSIGN_SLACK_APP_TOKEN ({error_code(error)}): it must be an "
-            "app-level token (xapp-…) with the scope connections:write."
-        ) from error
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise ConfigurationError(
-            f"Slack cannot be reached at {settings.slack_api_url} ({type(error).__name__})."
-        ) from error
-    _log.info("connected to Slack in Socket Mode")
-
-
-async def check_bot_token(client: AsyncWebClient, settings: Settings) -> None:
-    """Let pass a bot token that Slack takes, and an unreachable Slack.
+async def check_tokens(client: AsyncWebClient, settings: Settings) -> None:
+    """Let pass tokens that Slack takes, and an unreachable Slack.
 
     Raises:
-        ConfigurationError: Slack refuses the token.
+        ConfigurationError: Slack refuses one of them; the message names its setting.
     """
+    await _take(
+        client.auth_test(),
+        settings,
+        "COUNTERSIGN_SLACK_BOT_TOKEN",
+        "it must be the bot token (xoxb-…) of the installed app",
+    )
+    if token := settings.slack_app_token:
+        await _take(
+            client.apps_connections_open(app_token=token.get_secret_value()),
+            settings,
+            "COUNTERSIGN_SLACK_APP_TOKEN",
+            "it must be an app-level token (xapp-…) with the scope connections:write",
+        )
+
+
+async def _take(
+    call: Awaitable[AsyncSlackResponse], settings: Settings, name: str, mend: str
+) -> None:
     try:
-        await client.auth_test()
+        await call
     except SlackApiError as error:
         raise ConfigurationError(
-            f"Slack does not take COUNTERSIGN_SLACK_BOT_TOKEN ({error_code(error)}): copy the bot "
-            "token (xoxb-…) of the installed app."
+            f"Slack does not take {name} ({error_code(error)}): {mend}."
         ) from error
     except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        _log.warning("Slack cannot be reached at %s (%s); going on", settings.slack_api_url, error)
+        _log.warning("Slack cannot be reached at %s (%s)", settings.slack_api_url, error)
