@@ -1,0 +1,10 @@
+"""the audit log's head, and its protection"""
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Nothing yet."""

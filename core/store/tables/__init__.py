@@ -1,0 +1,22 @@
+"""The tables. Times are UTC; ids are text that we choose, so that repeating an insert is safe."""
+
+from __future__ import annotations
+
+from core.store.tables.audit import audit
+from core.store.tables.base import metadata
+from core.store.tables.inbox import deliveries
+from core.store.tables.incidents import incidents
+from core.store.tables.messages import offers, posts
+from core.store.tables.runs import run_steps, runs, signatures
+
+__all__ = [
+    "audit",
+    "deliveries",
+    "incidents",
+    "metadata",
+    "offers",
+    "posts",
+    "run_steps",
+    "runs",
+    "signatures",
+]
