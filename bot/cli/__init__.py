@@ -1,0 +1,34 @@
+"""`countersign …`: the command line. One module a subject; each group is wired in here."""
+
+from __future__ import annotations
+
+import typer
+
+from bot.cli import audit, configuration, models, serving
+from core.errors import CountersignError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The self-hosted Slack copilot for infrastructure teams.",
+)
+for command in (
+    configuration.init,
+    configuration.check,
+    serving.run,
+    configuration.manifest,
+    configuration.docs,
+):
+    app.command()(command)
+app.add_typer(models.app, name="models")
+app.add_typer(audit.app, name="audit")
+
+
+def main() -> None:
+    """The console script: errors of ours are one message and exit code 1."""
+    try:
+        app()
+    except CountersignError as error:
+        typer.secho(str(error), err=True, fg=typer.colors.RED)
+        raise SystemExit(1) from error
