@@ -25,7 +25,10 @@ Instant = AwareDatetime
 """A moment with a time zone; stored in UTC."""
 
 Scalar = str | int | float | bool
-"""What a workflow parameter can hold."""
+"""A plain value."""
+
+Value = Scalar | tuple[str, ...]
+"""What a workflow parameter can hold: a plain value, or a list of texts."""
 
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -88,11 +91,12 @@ class Provenance(Frozen):
 
     kind: Literal["person", "definition", "schedule", "webhook", "model", "step"]
     detail: str = Field(max_length=300)
+    confirmed_by: str | None = Field(default=None, max_length=120)
 
     @property
     def trusted(self) -> bool:
-        """False where nobody on the team has written or chosen the value."""
-        return self.kind in {"person", "definition", "schedule"}
+        """False where nobody on the team has written, chosen or confirmed the value."""
+        return self.kind in {"person", "definition", "schedule"} or self.confirmed_by is not None
 
 
 class Place(Frozen):

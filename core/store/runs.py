@@ -136,7 +136,7 @@ class RunStore:
                 raise InvalidRequestError("This run no longer waits for countersignatures.")
             try:
                 await connection.execute(
-                    insert(signatures).values(run_id=run.id, **signature.model_dump())
+                    insert(signatures).values(run_id=run.id, **signature.model_dump(exclude={"on_behalf"}))
                 )
             except IntegrityError as error:
                 raise InvalidRequestError("You have signed this run already.") from error
@@ -330,5 +330,5 @@ def _step(row: Row[tuple[object, ...]]) -> StepProgress:
 
 
 def _step_columns(step: StepProgress) -> dict[str, object]:
-    columns = step.model_dump(exclude={"values"})
+    columns = step.model_dump(exclude={"values", "due_at", "by"})
     return columns | {"state": str(step.state), "output_values": step.values}

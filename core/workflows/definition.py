@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
@@ -12,6 +13,9 @@ from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_v
 from core.errors import InvalidRequestError
 from core.records import Frozen, Identifier, Scalar, storable_text
 from core.workflows.template import references
+
+StepId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+"""Lower-case words joined by `_` or `-`; expressions say `steps.my_step` or `steps["my-step"]`."""
 
 _DURATION = re.compile(r"^(\d{1,6})(s|m|h|d)$")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -111,11 +115,26 @@ class Parameter(Frozen):
             raise InvalidRequestError(f"{name} must be between {low:g} and {high:g}.")
 
 
-class StepDefinition(Frozen):
-    """One step: an action with its arguments, which may hold `${…}` references."""
+class Retry(Frozen):
+    """How often a step that failed is tried again, and when.
 
-    id: Identifier
-    name: str = Field(max_length=120)
+    Attributes:
+        attempts: in all, the first one included.
+        backoff: before the second attempt; `factor` times as long before each further one.
+        longest: no wait is longer.
+    """
+
+    attempts: int = Field(default=3, ge=2, le=20)
+    backoff: Duration = Field(default=timedelta(seconds=10), ge=timedelta(0), le=timedelta(days=1))
+    factor: float = Field(default=2.0, ge=1, le=10)
+    longest: Duration = Field(
+        default=timedelta(minutes=5), ge=timedelta(0), le=timedelta(days=1)
+    )
+
+
+class Call(Frozen):
+    """An action with its arguments, which may hold `${…}` expressions."""
+
     action: str = Field(pattern=r"^[a-z_]+\.[a-z_]+$")
     arguments: dict[str, JsonValue] = Field(default_factory=dict, alias="with")
     time_limit: Duration = Field(
@@ -129,6 +148,123 @@ class StepDefinition(Frozen):
             if not abs(number) <= _SAFE_INTEGER:
                 raise ValueError(f"{number} cannot be held exactly; write it in quotes")
         return arguments
+
+
+class StepKind(StrEnum):
+    """What a step is, by the field that it has."""
+
+    ACTION = "action"
+    WAIT = "wait"
+    MANUAL = "manual"
+    PARALLEL = "parallel"
+    FOR_EACH = "for_each"
+    SEQUENCE = "steps"
+
+
+class StepDefinition(Frozen):
+    """One step: exactly one of an action, a wait, something that a person does, or a group.
+
+    Attributes:
+        when: a condition; the step is left out where it is false.
+        action: with `arguments`, `time_limit`, `retry`, and `undo`: what takes it back where a
+            later step fails.
+        wait: for so long.
+        manual: what a person who holds one of `roles` (empty: those who countersign) is to do
+            and confirm; the values of `show` are shown to them, and are theirs once confirmed.
+        parallel: steps that run at once.
+        for_each: a list, known when the plan is made; `steps` run for each item, `${each}`,
+            `batch` items at once, with a `pause` between the batches.
+        steps: of a `for_each`; alone, a sequence, for example inside `parallel`.
+    """
+
+    id: StepId
+    name: str = Field(max_length=120)
+    when: str | None = Field(default=None, max_length=1000)
+    action: str | None = Field(default=None, pattern=r"^[a-z_]+\.[a-z_]+$")
+    arguments: dict[str, JsonValue] = Field(default_factory=dict, alias="with")
+    time_limit: Duration = Field(
+        default=timedelta(minutes=5), gt=timedelta(0), le=timedelta(days=1)
+    )
+    retry: Retry | None = None
+    undo: Call | None = None
+    wait: Duration | None = Field(default=None, gt=timedelta(0), le=timedelta(days=30))
+    manual: str | None = Field(default=None, min_length=1, max_length=2000)
+    roles: tuple[Identifier, ...] = ()
+    show: dict[Identifier, str] = Field(default_factory=dict, max_length=20)
+    parallel: tuple[StepDefinition, ...] = Field(default=(), max_length=20)
+    for_each: str | tuple[str, ...] | None = None
+    batch: int = Field(default=1, ge=1, le=100)
+    pause: Duration = Field(default=timedelta(0), ge=timedelta(0), le=timedelta(days=1))
+    steps: tuple[StepDefinition, ...] = Field(default=(), max_length=20)
+
+    @field_validator("arguments")
+    @classmethod
+    def _exact(cls, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for number in _numbers(arguments):
+            if not abs(number) <= _SAFE_INTEGER:
+                raise ValueError(f"{number} cannot be held exactly; write it in quotes")
+        return arguments
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> StepDefinition:
+        given = {
+            StepKind.ACTION: self.action is not None,
+            StepKind.WAIT: self.wait is not None,
+            StepKind.MANUAL: self.manual is not None,
+            StepKind.PARALLEL: bool(self.parallel),
+            StepKind.FOR_EACH: self.for_each is not None,
+            StepKind.SEQUENCE: bool(self.steps) and self.for_each is None,
+        }
+        if sum(given.values()) != 1:
+            raise ValueError(
+                "give exactly one of 'action', 'wait', 'manual', 'parallel', 'for_each' or 'steps'"
+            )
+        if self.for_each is not None and not self.steps:
+            raise ValueError("a 'for_each' needs 'steps'")
+        allowed = _FIELDS[self.kind]
+        stray = self.model_fields_set - {"id", "name", "when"} - allowed
+        if stray:
+            names = ", ".join(sorted("with" if n == "arguments" else n for n in stray))
+            raise ValueError(f"a step with '{self.kind}' has no {names}")
+        return self
+
+    @property
+    def kind(self) -> StepKind:
+        """Which of the six it is."""
+        if self.action is not None:
+            return StepKind.ACTION
+        if self.wait is not None:
+            return StepKind.WAIT
+        if self.manual is not None:
+            return StepKind.MANUAL
+        if self.parallel:
+            return StepKind.PARALLEL
+        return StepKind.SEQUENCE if self.for_each is None else StepKind.FOR_EACH
+
+    @property
+    def call(self) -> Call | None:
+        """What it calls, where it is an action."""
+        if self.action is None:
+            return None
+        return Call.model_validate(
+            {"action": self.action, "with": self.arguments, "time_limit": self.time_limit}
+        )
+
+    def walk(self) -> Iterator[StepDefinition]:
+        """This step and, depth first, all in it."""
+        yield self
+        for child in (*self.parallel, *self.steps):
+            yield from child.walk()
+
+
+_FIELDS: dict[StepKind, set[str]] = {
+    StepKind.ACTION: {"action", "arguments", "time_limit", "retry", "undo"},
+    StepKind.WAIT: {"wait"},
+    StepKind.MANUAL: {"manual", "roles", "show", "time_limit"},
+    StepKind.PARALLEL: {"parallel"},
+    StepKind.FOR_EACH: {"for_each", "batch", "pause", "steps"},
+    StepKind.SEQUENCE: {"steps"},
+}
 
 
 class Escalation(Frozen):

@@ -14,7 +14,7 @@ from core.state import AIWorkflow
 from core.workflows.actions import Action, ActionError, ActionRegistry
 from core.workflows.definition import StepDefinition
 from core.workflows.guardrails import AnyGuardrail, Approval
-from core.workflows.plan import Plan, PlannedArgument, PlannedStep, canonical_digest
+from core.workflows.plan import One, Plan, PlannedArgument, PlannedStep, Sequence
 from core.workflows.template import references, render
 
 _LATER = frozenset({"steps"})
@@ -55,12 +55,13 @@ class Planner:
             workflow=workflow.id,
             name=workflow.name,
             objective=workflow.objective,
-            definition_digest=canonical_digest(workflow.model_dump(mode="json", by_alias=True)),
+            definition=definition_of(workflow),
             environment=str(render(workflow.environment, scope, frozenset())),
             requester=requester,
             arguments=arguments,
             targets=tuple(str(arguments[name].value) for name in workflow.targets),
             steps=steps,
+            flow=Sequence(nodes=tuple(One(step=position) for position in range(len(steps)))),
             guardrails=self._guardrails(workflow, steps),
         )
 
@@ -97,6 +98,11 @@ class Planner:
         approval = effective_approval(self._policy, risk, own)
         others = tuple(g for g in workflow.guardrails if not isinstance(g, Approval))
         return (approval, *others) if approval else others
+
+
+def definition_of(workflow: AIWorkflow) -> dict[str, JsonValue]:
+    """What of a workflow's file belongs to what people sign: all but its examples."""
+    return workflow.model_dump(mode="json", by_alias=True, exclude={"examples"})
 
 
 def fill_in(

@@ -15,8 +15,9 @@ from core.workflows.signatures import Signature
 class RunState(StrEnum):
     """Where a run is.
 
-    AWAITING (countersignatures) -> APPROVED -> RUNNING -> SUCCEEDED or FAILED. ATTENTION: a
-    person must say whether a step that was cut off was done. DENIED, EXPIRED, CANCELLED and
+    AWAITING (countersignatures) -> APPROVED (about to begin, or waiting for a lock or a rate) ->
+    RUNNING -> SUCCEEDED or FAILED. ATTENTION: nothing goes on until a person says whether a step
+    that was cut off was done, or confirms a manual step. DENIED, EXPIRED, CANCELLED and
     BLOCKED (a guardrail or the digest no longer held) end it without another effect.
     """
 
@@ -41,10 +42,16 @@ _OPEN = {RunState.AWAITING, RunState.APPROVED, RunState.RUNNING, RunState.ATTENT
 
 
 class StepState(StrEnum):
-    """Where one step is; UNKNOWN means that it was cut off and may have had its effect."""
+    """Where one step is.
+
+    WAITING: for a person who does it (manual), or for its time (`due_at`: a wait, or the next
+    attempt). UNKNOWN: it was cut off and may have had its effect. SKIPPED: its condition was
+    false, or a step before it failed.
+    """
 
     PENDING = "pending"
     RUNNING = "running"
+    WAITING = "waiting"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     UNKNOWN = "unknown"
@@ -52,13 +59,20 @@ class StepState(StrEnum):
 
 
 class StepProgress(Frozen):
-    """How far one step is."""
+    """How far one step is.
+
+    Attributes:
+        due_at: until when it waits by itself.
+        by: who confirmed a manual step, or said how a cut-off one stands.
+    """
 
     step_id: str
     state: StepState = StepState.PENDING
     attempts: int = 0
     started_at: Instant | None = None
     finished_at: Instant | None = None
+    due_at: Instant | None = None
+    by: str | None = None
     summary: str = ""
     output: str = ""
     values: dict[str, JsonValue] = Field(default_factory=dict)
@@ -106,11 +120,14 @@ def situation(run: Run, now: Instant, roles: dict[str, frozenset[str]]) -> Situa
     """What the guardrails look at, for this run. The digest is computed anew from the plan."""
     return Situation(
         now=now,
+        run_id=run.id,
+        workflow=run.plan.workflow,
         digest=run.plan.digest,
         risk=run.plan.risk,
         environment=run.plan.environment,
         requester=run.requester,
         created_at=run.created_at,
+        targets=run.plan.targets,
         signatures=run.signatures,
         roles=roles,
     )

@@ -12,12 +12,19 @@ class Decision(StrEnum):
 
     APPROVE = "approve"
     DENY = "deny"
+    BREAK_GLASS = "break_glass"
 
 
 class Signature(Frozen):
-    """One person's decision; it holds for exactly this digest."""
+    """One person's decision; it holds for exactly this digest.
+
+    Attributes:
+        on_behalf: who is away and let `user` sign for them.
+        comment: for breaking the glass, the reason.
+    """
 
     user: str
+    on_behalf: str | None = None
     digest: str
     decision: Decision
     comment: StorableText = ""
