@@ -7,6 +7,7 @@ from core.store.tables.base import metadata
 from core.store.tables.inbox import deliveries
 from core.store.tables.incidents import incidents
 from core.store.tables.messages import offers, posts
+from core.store.tables.replicas import replicas
 from core.store.tables.runs import run_steps, runs, signatures
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "metadata",
     "offers",
     "posts",
+    "replicas",
     "run_steps",
     "runs",
     "signatures",

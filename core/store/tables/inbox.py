@@ -19,5 +19,13 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("holder", String(60)),
     Index(None, "kind", "state", "due_at"),
+)
+
+Index(
+    "ix_deliveries_holder",
+    deliveries.c.holder,
+    sqlite_where=deliveries.c.holder.is_not(None),
+    postgresql_where=deliveries.c.holder.is_not(None),
 )

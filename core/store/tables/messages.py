@@ -14,6 +14,7 @@ posts = Table(
     Column("message", String(40)),
     Column("thread", String(40)),
     Column("at", UtcDateTime, nullable=False),
+    Column("begun_by", String(60)),
 )
 
 

@@ -24,10 +24,18 @@ runs = Table(
     Column("expires_at", UtcDateTime),
     Column("version", Integer, nullable=False),
     Column("shown_version", Integer, nullable=False),
+    Column("shown_by", String(60)),
+    Column("show_after", UtcDateTime),
     Column("reason", Text, nullable=False),
     Index(None, "state"),
     Index(None, "created_at"),
 )
+
+# Few runs are behind or being shown at a time, however many there are.
+_BEHIND = runs.c.shown_version < runs.c.version
+_IN_HAND = runs.c.shown_by.is_not(None)
+Index("ix_runs_behind", runs.c.created_at, sqlite_where=_BEHIND, postgresql_where=_BEHIND)
+Index("ix_runs_shown_by", runs.c.shown_by, sqlite_where=_IN_HAND, postgresql_where=_IN_HAND)
 
 
 run_steps = Table(
