@@ -89,7 +89,8 @@ class AIWorkflow(Frozen):
     Attributes:
         examples: requests that mean this workflow; routing compares with them.
         start: roles that may start it; empty means the policy's.
-        targets: parameters that name what is touched; shown as the blast radius.
+        targets: parameters that name what is touched, each item of a list; the blast radius.
+        on_failure: what is done after a failure, when what was done has been undone.
     """
 
     id: Identifier
@@ -101,12 +102,13 @@ class AIWorkflow(Frozen):
     start: tuple[Identifier, ...] = ()
     targets: tuple[str, ...] = ()
     steps: tuple[StepDefinition, ...] = Field(min_length=1, max_length=50)
+    on_failure: tuple[StepDefinition, ...] = Field(default=(), max_length=20)
     guardrails: tuple[AnyGuardrail, ...] = ()
     escalation: Escalation | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> AIWorkflow:
-        ids = [step.id for step in self.steps]
+        ids = [part.id for step in (*self.steps, *self.on_failure) for part in step.walk()]
         if len(ids) != len(set(ids)):
             raise ValueError("two steps have the same 'id'")
         if len([g for g in self.guardrails if isinstance(g, Approval)]) > 1:

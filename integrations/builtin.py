@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -37,6 +37,7 @@ class AskAssistant(Action[AskArguments]):
     summary: ClassVar[str] = "Ask an assistant a question"
     risk: ClassVar[Risk] = Risk.READ
     idempotency: ClassVar[Idempotency] = Idempotency.NATURAL
+    output_kind: ClassVar[Literal["system", "model"]] = "model"
     arguments = AskArguments
 
     def __init__(self, ask: Ask) -> None:

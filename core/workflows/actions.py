@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
@@ -62,13 +62,15 @@ class Action(ABC, Generic[A]):
     """One thing that can be done.
 
     Subclasses set the class attributes and are constructed by their integration with what they
-    need (a client, a folder). `name` is `<family>.<verb>`.
+    need (a client, a folder). `name` is `<family>.<verb>`; `output_kind` says whether a model
+    writes the output, which nobody trusts then.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     risk: ClassVar[Risk]
     idempotency: ClassVar[Idempotency]
+    output_kind: ClassVar[Literal["system", "model"]] = "system"
     arguments: type[A]
 
     def idempotency_of(self, arguments: A) -> Idempotency:  # noqa: ARG002 - subclasses use it

@@ -8,10 +8,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
 from core.errors import InvalidRequestError
-from core.records import Frozen, Identifier, Scalar, storable_text
+from core.records import Frozen, Identifier, Scalar, Value, storable_text
 from core.workflows.template import references
 
 StepId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
@@ -19,6 +19,7 @@ StepId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
 _DURATION = re.compile(r"^(\d{1,6})(s|m|h|d)$")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+USUAL_LIMIT = timedelta(minutes=5)
 _SAFE_INTEGER = 2**53 - 1  # RFC 8785 canonical JSON holds integers exactly up to here
 
 
@@ -35,17 +36,31 @@ def parse_duration(value: object) -> object:
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
-class Parameter(Frozen):
-    """One typed input of a workflow; a person, a trigger or a schedule gives its value."""
+def spoken(duration: timedelta) -> str:
+    """A duration as people say it: `90 s`, `15 min`, `2 d`."""
+    seconds = round(duration.total_seconds())
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
-    type: Literal["string", "integer", "number", "boolean"] = "string"
+
+class Parameter(Frozen):
+    """One typed input of a workflow; a person, a trigger or a schedule gives its value.
+
+    Attributes:
+        choices: with `pattern` and `max_length`, of a list they hold for each item.
+    """
+
+    type: Literal["string", "integer", "number", "boolean", "list"] = "string"
     description: str = Field(max_length=200)
     choices: tuple[Scalar, ...] = Field(default=(), max_length=100)
     pattern: str | None = Field(default=None, max_length=300)
     max_length: int = Field(default=500, ge=1, le=3000)
+    max_items: int = Field(default=50, ge=1, le=200)
     minimum: float | None = Field(default=None, allow_inf_nan=False)
     maximum: float | None = Field(default=None, allow_inf_nan=False)
-    default: Scalar | None = None
+    default: Value | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Parameter:
@@ -64,12 +79,23 @@ class Parameter(Frozen):
             raise ValueError(str(error)) from error
         return self
 
-    def read(self, name: str, value: Scalar) -> Scalar:
-        """Return `value` in this parameter's type.
+    def read(self, name: str, value: Value) -> Value:
+        """Return `value` in this parameter's type; a list may be given as `a,b,c`.
 
         Raises:
             InvalidRequestError: it does not fit; the message says what would.
         """
+        if self.type != "list":
+            if isinstance(value, tuple):
+                raise InvalidRequestError(f"{name} must be one {self.type}, not a list.")
+            return self._read_one(name, value)
+        items = value if isinstance(value, tuple) else tuple(str(value).split(","))
+        items = tuple(item.strip() for item in items if item.strip())
+        if len(items) > self.max_items:
+            raise InvalidRequestError(f"{name} has more than {self.max_items} items.")
+        return tuple(str(self._read_one(name, item)) for item in items)
+
+    def _read_one(self, name: str, value: Scalar) -> Scalar:
         typed = self._convert(name, value)
         if self.choices and typed not in self.choices:
             allowed = ", ".join(str(choice) for choice in self.choices)
@@ -81,7 +107,7 @@ class Parameter(Frozen):
         return typed
 
     def _convert(self, name: str, value: Scalar) -> Scalar:
-        if self.type == "string":
+        if self.type in {"string", "list"}:
             return str(value)
         if self.type == "number" and isinstance(value, float):
             return value
@@ -127,27 +153,26 @@ class Retry(Frozen):
     attempts: int = Field(default=3, ge=2, le=20)
     backoff: Duration = Field(default=timedelta(seconds=10), ge=timedelta(0), le=timedelta(days=1))
     factor: float = Field(default=2.0, ge=1, le=10)
-    longest: Duration = Field(
-        default=timedelta(minutes=5), ge=timedelta(0), le=timedelta(days=1)
-    )
+    longest: Duration = Field(default=USUAL_LIMIT, ge=timedelta(0), le=timedelta(days=1))
+
+
+def _exact(arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    for number in _numbers(arguments):
+        if not abs(number) <= _SAFE_INTEGER:
+            raise ValueError(f"{number} cannot be held exactly; write it in quotes")
+    return arguments
+
+
+Arguments = Annotated[dict[str, JsonValue], AfterValidator(_exact)]
+"""What an action is given; canonical JSON holds every number in it exactly."""
 
 
 class Call(Frozen):
     """An action with its arguments, which may hold `${…}` expressions."""
 
     action: str = Field(pattern=r"^[a-z_]+\.[a-z_]+$")
-    arguments: dict[str, JsonValue] = Field(default_factory=dict, alias="with")
-    time_limit: Duration = Field(
-        default=timedelta(minutes=5), gt=timedelta(0), le=timedelta(days=1)
-    )
-
-    @field_validator("arguments")
-    @classmethod
-    def _exact(cls, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        for number in _numbers(arguments):
-            if not abs(number) <= _SAFE_INTEGER:
-                raise ValueError(f"{number} cannot be held exactly; write it in quotes")
-        return arguments
+    arguments: Arguments = Field(default_factory=dict, alias="with")
+    time_limit: Duration = Field(default=USUAL_LIMIT, gt=timedelta(0), le=timedelta(days=1))
 
 
 class StepKind(StrEnum):
@@ -166,11 +191,12 @@ class StepDefinition(Frozen):
 
     Attributes:
         when: a condition; the step is left out where it is false.
-        action: with `arguments`, `time_limit`, `retry`, and `undo`: what takes it back where a
-            later step fails.
+        action: with `arguments`, `time_limit` (5 minutes, at most a day), `retry`, and `undo`:
+            what takes it back where a later step fails.
         wait: for so long.
         manual: what a person who holds one of `roles` (empty: those who countersign) is to do
-            and confirm; the values of `show` are shown to them, and are theirs once confirmed.
+            and confirm within `time_limit` (30 days); the values of `show` are shown to them, and
+            are theirs once confirmed.
         parallel: steps that run at once.
         for_each: a list, known when the plan is made; `steps` run for each item, `${each}`,
             `batch` items at once, with a `pause` between the batches.
@@ -181,10 +207,8 @@ class StepDefinition(Frozen):
     name: str = Field(max_length=120)
     when: str | None = Field(default=None, max_length=1000)
     action: str | None = Field(default=None, pattern=r"^[a-z_]+\.[a-z_]+$")
-    arguments: dict[str, JsonValue] = Field(default_factory=dict, alias="with")
-    time_limit: Duration = Field(
-        default=timedelta(minutes=5), gt=timedelta(0), le=timedelta(days=1)
-    )
+    arguments: Arguments = Field(default_factory=dict, alias="with")
+    time_limit: Duration | None = Field(default=None, gt=timedelta(0), le=timedelta(days=30))
     retry: Retry | None = None
     undo: Call | None = None
     wait: Duration | None = Field(default=None, gt=timedelta(0), le=timedelta(days=30))
@@ -196,14 +220,6 @@ class StepDefinition(Frozen):
     batch: int = Field(default=1, ge=1, le=100)
     pause: Duration = Field(default=timedelta(0), ge=timedelta(0), le=timedelta(days=1))
     steps: tuple[StepDefinition, ...] = Field(default=(), max_length=20)
-
-    @field_validator("arguments")
-    @classmethod
-    def _exact(cls, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        for number in _numbers(arguments):
-            if not abs(number) <= _SAFE_INTEGER:
-                raise ValueError(f"{number} cannot be held exactly; write it in quotes")
-        return arguments
 
     @model_validator(mode="after")
     def _one_kind(self) -> StepDefinition:
@@ -226,6 +242,8 @@ class StepDefinition(Frozen):
         if stray:
             names = ", ".join(sorted("with" if n == "arguments" else n for n in stray))
             raise ValueError(f"a step with '{self.kind}' has no {names}")
+        if self.kind is StepKind.ACTION and (self.time_limit or USUAL_LIMIT) > timedelta(days=1):
+            raise ValueError("the 'time_limit' of an action is at most 1d")
         return self
 
     @property
@@ -246,8 +264,9 @@ class StepDefinition(Frozen):
         """What it calls, where it is an action."""
         if self.action is None:
             return None
+        limit = self.time_limit or USUAL_LIMIT
         return Call.model_validate(
-            {"action": self.action, "with": self.arguments, "time_limit": self.time_limit}
+            {"action": self.action, "with": self.arguments, "time_limit": limit}
         )
 
     def walk(self) -> Iterator[StepDefinition]:

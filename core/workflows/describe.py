@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
 
 from core.records import Risk
 from core.security.policy import effective_approval
 from core.state import AIAssistant, AIWorkflow, ApplicationState
 from core.workflows.actions import ActionRegistry
-from core.workflows.definition import Parameter, StepDefinition
+from core.workflows.definition import USUAL_LIMIT, Parameter, StepDefinition, spoken
 from core.workflows.guardrails import Approval
 from core.workflows.template import references
 
@@ -68,7 +67,12 @@ def _workflow(
     yield from _table(
         ("Step", "Action", "Risk", "Time limit"),
         [
-            (step.name, f"`{step.action}`", str(_risk(actions, step)), _time(step.time_limit))
+            (
+                step.name,
+                f"`{step.action}`",
+                str(_risk(actions, step)),
+                spoken(step.time_limit or USUAL_LIMIT),
+            )
             for step in workflow.steps
         ],
     )
@@ -85,7 +89,7 @@ def _workflow(
     else:
         after, roles = workflow.escalation.after, workflow.escalation.roles
         each = " each" if len(roles) > 1 else ""
-        yield f"- Escalation: {_holders(state, roles, ', then ')}, after {_time(after)}{each}."
+        yield f"- Escalation: {_holders(state, roles, ', then ')}, after {spoken(after)}{each}."
 
 
 def _guardrails(state: ApplicationState, workflow: AIWorkflow, risk: Risk) -> Iterator[str]:
@@ -94,7 +98,7 @@ def _guardrails(state: ApplicationState, workflow: AIWorkflow, risk: Risk) -> It
     if approval is None:
         yield "- Countersignatures: none needed, it only reads."
     else:
-        yield f"- {approval.describe()}, within {_time(approval.expires_after)}."
+        yield f"- {approval.describe()}, within {spoken(approval.expires_after)}."
         yield f"- Who may countersign: {_holders(state, approval.roles)}."
     for rail in workflow.guardrails:
         if not isinstance(rail, Approval):
@@ -135,7 +139,7 @@ def _assistant(state: ApplicationState, assistant: AIAssistant) -> Iterator[str]
 
 
 def _risk(actions: ActionRegistry, step: StepDefinition) -> Risk:
-    action = actions.get(step.action)
+    action = actions.get(step.action or "")
     if next(references(step.arguments), None) is not None:
         return action.risk
     return action.risk_of(action.read(dict(step.arguments)))
@@ -185,14 +189,6 @@ def _default(parameter: Parameter) -> str:
 
 def _code(values: Iterable[str]) -> str:
     return ", ".join(f"`{value}`" for value in values)
-
-
-def _time(value: timedelta) -> str:
-    seconds = round(value.total_seconds())
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds and seconds % size == 0:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

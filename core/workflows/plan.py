@@ -14,6 +14,7 @@ from pydantic import Field, JsonValue
 from core.records import Frozen, Idempotency, Provenance, Risk, Value
 from core.workflows.definition import StepKind
 from core.workflows.guardrails import AnyGuardrail
+from core.workflows.template import references
 
 
 class PlannedArgument(Frozen):
@@ -67,6 +68,11 @@ class PlannedStep(Frozen):
     roles: tuple[str, ...] = ()
     each: str | None = None
     undo: int | None = None
+
+    @property
+    def late(self) -> bool:
+        """Whether some of its arguments are known only when it is its turn."""
+        return next(references(self.arguments), None) is not None
 
 
 class One(Frozen):

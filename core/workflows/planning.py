@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
 
 from core.errors import InvalidRequestError
-from core.records import Provenance, storable_text
+from core.records import Idempotency, Risk, storable_text
 from core.security.policy import Policy, effective_approval
 from core.state import AIWorkflow
-from core.workflows.actions import Action, ActionError, ActionRegistry
-from core.workflows.definition import StepDefinition
+from core.workflows.actions import ActionError, ActionRegistry
+from core.workflows.arguments import fill_in, scope_of, targets_of
+from core.workflows.definition import Retry, spoken
+from core.workflows.expansion import Draft, Expansion
 from core.workflows.guardrails import AnyGuardrail, Approval
-from core.workflows.plan import One, Plan, PlannedArgument, PlannedStep, Sequence
+from core.workflows.plan import (
+    Plan,
+    PlannedArgument,
+    PlannedEscalation,
+    PlannedRetry,
+    PlannedStep,
+)
+from core.workflows.taint import MODEL, Taints, in_words
 from core.workflows.template import references, render
 
 _LATER = frozenset({"steps"})
 _PREVIEW_LIMIT_S = 30.0
 _PREVIEW_CHARACTERS = 6000
+_PREVIEWS_AT_ONCE = 8
+_MANUAL_LIMIT_S = 30 * 24 * 3600.0
 
 
 class Planner:
@@ -44,12 +55,21 @@ class Planner:
         """Fill in `workflow`.
 
         Raises:
-            InvalidRequestError: an argument is missing, unknown or wrong, or a dry run failed.
+            InvalidRequestError: an argument is missing, unknown or wrong, a dry run failed, or
+                something destructive would be told by a model what to do.
             NotFoundError: a step names an action that no integration offers.
         """
         arguments = fill_in(workflow, given)
-        steps = tuple([await self._step(step, arguments) for step in workflow.steps])
-        scope: dict[str, JsonValue] = {"parameters": {k: a.value for k, a in arguments.items()}}
+        scope = scope_of(arguments)
+        expansion = Expansion(scope)
+        flow = expansion.add(workflow.steps)
+        if not expansion.drafts:
+            raise InvalidRequestError(
+                f"{workflow.id} has nothing to do with these arguments: no step's condition holds."
+            )
+        expansion.add_undo()
+        on_failure = expansion.add(workflow.on_failure) if workflow.on_failure else None
+        steps = await self._steps(expansion.drafts, Taints(arguments))
         return Plan(
             run_id=run_id,
             workflow=workflow.id,
@@ -59,45 +79,96 @@ class Planner:
             environment=str(render(workflow.environment, scope, frozenset())),
             requester=requester,
             arguments=arguments,
-            targets=tuple(str(arguments[name].value) for name in workflow.targets),
+            targets=tuple(targets_of(workflow, arguments)),
             steps=steps,
-            flow=Sequence(nodes=tuple(One(step=position) for position in range(len(steps)))),
-            guardrails=self._guardrails(workflow, steps),
+            flow=flow,
+            on_failure=on_failure,
+            guardrails=self.guardrails(workflow, arguments, steps),
+            escalation=_escalation(workflow),
         )
 
-    async def _step(
-        self, step: StepDefinition, arguments: Mapping[str, PlannedArgument]
-    ) -> PlannedStep:
-        action = self._registry.get(step.action)
-        scope: dict[str, JsonValue] = {"parameters": {k: a.value for k, a in arguments.items()}}
-        rendered = {key: render(value, scope, _LATER) for key, value in step.arguments.items()}
-        later = next(references(rendered), None) is not None
-        typed = None if later else action.read(rendered)
+    def guardrails(
+        self,
+        workflow: AIWorkflow,
+        arguments: Mapping[str, PlannedArgument],
+        steps: Iterable[PlannedStep],
+    ) -> tuple[AnyGuardrail, ...]:
+        """What guards a plan of these steps, by the workflow and the policy as they are now."""
+        risk = max((step.risk for step in steps), key=lambda risk: risk.rank)
+        own = next((g for g in workflow.guardrails if isinstance(g, Approval)), None)
+        approval = effective_approval(self._policy, risk, own)
+        scope = scope_of(arguments)
+        others = tuple(
+            guardrail.rendered(scope)
+            for guardrail in workflow.guardrails
+            if not isinstance(guardrail, Approval)
+        )
+        return (approval, *others) if approval else others
+
+    async def _steps(self, drafts: list[Draft], taints: Taints) -> tuple[PlannedStep, ...]:
+        undone_by = {draft.undoes: position for position, draft in enumerate(drafts)}
+        steps = [self._step(draft, taints) for draft in drafts]
+        gate = asyncio.Semaphore(_PREVIEWS_AT_ONCE)
+        previews = await asyncio.gather(
+            *(self._preview(d, s, gate) for d, s in zip(drafts, steps, strict=True))
+        )
+        return tuple(
+            step.model_copy(update={"undo": undone_by.get(position), "preview": preview})
+            for position, (step, preview) in enumerate(zip(steps, previews, strict=True))
+        )
+
+    def _step(self, draft: Draft, taints: Taints) -> PlannedStep:
+        if draft.call is None:
+            return _without_action(draft, taints)
+        action = self._registry.get(draft.call.action)
+        rendered = {
+            key: render(value, draft.around.scope, _LATER)
+            for key, value in draft.call.arguments.items()
+        }
+        untrusted = taints.within(draft.call.arguments, draft)
+        taints.follow(draft, untrusted.values(), action.output_kind)
+        late = next(references(rendered), None) is not None
+        typed = None if late else action.read(rendered)
+        risk = action.risk if typed is None else action.risk_of(typed)
+        if risk is Risk.DESTRUCTIVE:
+            _require_a_person(draft, untrusted)
+        undoing = draft.undoes is not None
         return PlannedStep(
-            id=step.id,
-            name=step.name,
-            action=step.action,
-            risk=action.risk if typed is None else action.risk_of(typed),
-            idempotency=(action.idempotency if typed is None else action.idempotency_of(typed)),
+            id=draft.id,
+            name=f"Undo: {draft.step.name}" if undoing else draft.step.name,
+            action=draft.call.action,
+            risk=risk,
+            idempotency=action.idempotency if typed is None else action.idempotency_of(typed),
+            when=draft.around.when,
             arguments=rendered,
-            untrusted=_untrusted(step, arguments),
+            untrusted=in_words(untrusted),
             description=(
                 f"{action.summary} (its arguments come from earlier steps)"
                 if typed is None
                 else action.describe(typed)
             ),
-            preview=None if typed is None else await _preview(step, action, typed),
-            time_limit_s=step.time_limit.total_seconds(),
+            preview=None,
+            time_limit_s=draft.call.time_limit.total_seconds(),
+            retry=None if undoing else _retry(draft.step.retry),
+            each=draft.around.each,
         )
 
-    def _guardrails(
-        self, workflow: AIWorkflow, steps: tuple[PlannedStep, ...]
-    ) -> tuple[AnyGuardrail, ...]:
-        risk = max((step.risk for step in steps), key=lambda risk: risk.rank)
-        own = next((g for g in workflow.guardrails if isinstance(g, Approval)), None)
-        approval = effective_approval(self._policy, risk, own)
-        others = tuple(g for g in workflow.guardrails if not isinstance(g, Approval))
-        return (approval, *others) if approval else others
+    async def _preview(
+        self, draft: Draft, step: PlannedStep, gate: asyncio.Semaphore
+    ) -> str | None:
+        if draft.call is None or draft.undoes is not None or step.late or step.when is not None:
+            return None  # what it would do now says nothing about what it will do then
+        action = self._registry.get(step.action)
+        try:
+            async with gate, asyncio.timeout(_PREVIEW_LIMIT_S):
+                preview = await action.preview(action.read(step.arguments))
+        except ActionError as error:
+            raise InvalidRequestError(f"The dry run of '{step.name}' failed: {error}") from error
+        except TimeoutError as error:
+            raise InvalidRequestError(
+                f"The dry run of '{step.name}' took longer than {_PREVIEW_LIMIT_S:.0f} s."
+            ) from error
+        return None if preview is None else storable_text(preview)[:_PREVIEW_CHARACTERS]
 
 
 def definition_of(workflow: AIWorkflow) -> dict[str, JsonValue]:
@@ -105,50 +176,58 @@ def definition_of(workflow: AIWorkflow) -> dict[str, JsonValue]:
     return workflow.model_dump(mode="json", by_alias=True, exclude={"examples"})
 
 
-def fill_in(
-    workflow: AIWorkflow, given: Mapping[str, PlannedArgument]
-) -> dict[str, PlannedArgument]:
-    """Every parameter with a value of its type: the given one or the definition's default.
+def _escalation(workflow: AIWorkflow) -> PlannedEscalation | None:
+    if workflow.escalation is None:
+        return None
+    after_s = workflow.escalation.after.total_seconds()
+    return PlannedEscalation(after_s=after_s, roles=workflow.escalation.roles)
 
-    Raises:
-        InvalidRequestError: one is missing, unknown or wrong; the message shows what is expected.
-    """
-    if unknown := sorted(set(given) - set(workflow.parameters)):
-        expected = ", ".join(workflow.parameters) or "none"
+
+def _retry(retry: Retry | None) -> PlannedRetry | None:
+    if retry is None:
+        return None
+    return PlannedRetry(
+        attempts=retry.attempts,
+        backoff_s=retry.backoff.total_seconds(),
+        factor=retry.factor,
+        longest_s=retry.longest.total_seconds(),
+    )
+
+
+def _without_action(draft: Draft, taints: Taints) -> PlannedStep:
+    """A wait, or something that a person does; what a person has confirmed is theirs."""
+    step = draft.step
+    shown = {key: render(value, draft.around.scope, _LATER) for key, value in step.show.items()}
+    untrusted = taints.within(dict(step.show), draft)
+    limit_s = step.time_limit.total_seconds() if step.time_limit else _MANUAL_LIMIT_S
+    return PlannedStep(
+        id=draft.id,
+        kind=step.kind,
+        name=step.name,
+        action="",
+        risk=Risk.READ,
+        idempotency=Idempotency.NATURAL,
+        when=draft.around.when,
+        arguments=shown,
+        untrusted=in_words(untrusted),
+        description=(
+            str(render(step.manual or "", draft.around.scope, _LATER))
+            if step.wait is None
+            else f"Wait {spoken(step.wait)}"
+        ),
+        preview=None,
+        time_limit_s=limit_s,
+        wait_s=None if step.wait is None else step.wait.total_seconds(),
+        roles=step.roles,
+        each=draft.around.each,
+    )
+
+
+def _require_a_person(draft: Draft, untrusted: Mapping[str, frozenset[str]]) -> None:
+    written = [name for name, kinds in untrusted.items() if MODEL in kinds]
+    if written:
         raise InvalidRequestError(
-            f"{workflow.id} has no parameter {', '.join(unknown)}; it has {expected}."
+            f"'{draft.step.name}' is destructive, and a model wrote its {', '.join(written)}. "
+            "A person must confirm the value: type it or tick it in the form, or let a manual "
+            "step show it before."
         )
-    filled = {}
-    for name, parameter in workflow.parameters.items():
-        if name in given:
-            argument = given[name]
-            value = parameter.read(name, argument.value)
-            filled[name] = PlannedArgument(value=value, provenance=argument.provenance)
-        elif parameter.default is not None:
-            default = Provenance(kind="definition", detail="default of the workflow")
-            value = parameter.read(name, parameter.default)
-            filled[name] = PlannedArgument(value=value, provenance=default)
-        else:
-            raise InvalidRequestError(
-                f"{workflow.id} needs {name} ({parameter.description}): add {name}=…"
-            )
-    return filled
-
-
-def _untrusted(step: StepDefinition, arguments: Mapping[str, PlannedArgument]) -> tuple[str, ...]:
-    paths = {path for value in step.arguments.values() for path in references(value)}
-    used = {path.split(".")[1] for path in paths if path.startswith("parameters.")}
-    return tuple(sorted(name for name in used if not arguments[name].provenance.trusted))
-
-
-async def _preview(step: StepDefinition, action: Action[BaseModel], typed: BaseModel) -> str | None:
-    try:
-        async with asyncio.timeout(_PREVIEW_LIMIT_S):
-            preview = await action.preview(typed)
-    except ActionError as error:
-        raise InvalidRequestError(f"The dry run of '{step.name}' failed: {error}") from error
-    except TimeoutError as error:
-        raise InvalidRequestError(
-            f"The dry run of '{step.name}' took longer than {_PREVIEW_LIMIT_S:.0f} s."
-        ) from error
-    return None if preview is None else storable_text(preview)[:_PREVIEW_CHARACTERS]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 from pydantic import JsonValue
 
@@ -66,11 +66,25 @@ class Begun(Frozen):
 
 
 class DryRun(Frozen):
-    """What an action's dry run says now; `problem` is empty where it succeeded."""
+    """What the dry run of a step says now; `problem` is empty where it succeeded.
+
+    Attributes:
+        step: the step's name.
+        shown: what it said when the plan was made; it stands on the card and is signed.
+    """
 
     step: str
+    shown: str
     output: str
     problem: str
+
+
+class CalendarEvent(Frozen):
+    """One occurrence of an event of a calendar; `ends` is the first moment after it."""
+
+    name: str
+    starts: Instant
+    ends: Instant
 
 
 class Gate(Frozen):
@@ -110,6 +124,17 @@ class World(Protocol):
 
     async def gate(self, kind: str, subject: str) -> Gate | None:
         """The newest recorded result of a dataset's or model's gate."""
+        ...
+
+    async def calendar(self, file: str, timezone: str) -> list[CalendarEvent]:
+        """The events around now of an iCalendar file in the configuration folder.
+
+        Args:
+            timezone: of the times in it that have none of their own.
+
+        Raises:
+            CountersignError: it cannot be read; the message says why.
+        """
         ...
 
 
@@ -153,6 +178,10 @@ class Guardrail(Frozen, ABC):
     @abstractmethod
     def evaluate(self, situation: Situation) -> GuardrailResult:
         """The rule's state in `situation`."""
+
+    def rendered(self, scope: Mapping[str, JsonValue]) -> Self:  # noqa: ARG002
+        """The rule with its `${parameters.…}` filled in, when a plan is made."""
+        return self
 
     def claims(self, situation: Situation) -> Claims:  # noqa: ARG002
         """What the run takes when it begins."""

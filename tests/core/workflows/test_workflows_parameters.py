@@ -101,7 +101,7 @@ def test_whatever_is_accepted_can_be_signed_as_canonical_json(
         ({"type": "integer", "choices": ["three"]}, "choices must be a integer"),
         ({"minimum": float("inf")}, "finite"),
         ({"max_length": 0}, "greater than or equal to 1"),
-        ({"type": "date"}, "'string', 'integer', 'number' or 'boolean'"),
+        ({"type": "date"}, "'string', 'integer', 'number', 'boolean' or 'list'"),
     ],
 )
 def test_a_parameter_that_makes_no_sense_is_refused(fields: dict[str, Any], says: str) -> None:

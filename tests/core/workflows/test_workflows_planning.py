@@ -100,7 +100,7 @@ async def test_what_no_person_of_the_team_wrote_is_marked_in_each_step_that_hold
     both = workflow(step(line="${parameters.text}"), step(step_id="second"), parameters=PARAMETERS)
     untrusted = {"text": PlannedArgument(value="from outside", provenance=WEBHOOK)}
     made = await planner.plan("run1", both, untrusted, ALICE)
-    assert [one.untrusted for one in made.steps] == [("text",), ()]
+    assert [one.untrusted for one in made.steps] == [("text (webhook field)",), ()]
     assert not made.arguments["text"].provenance.trusted
     assert (await plan(planner, both, text="typed")).steps[0].untrusted == ()
 

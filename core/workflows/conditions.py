@@ -1,0 +1,27 @@
+"""Conditions of steps: what a `when` says, as soon as all that it names is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from core.errors import InvalidRequestError
+from core.workflows.template import look_up
+
+
+def roots(source: str) -> frozenset[str]:
+    """The first words of what a condition refers to, such as `parameters` or `steps`."""
+    return frozenset({source.split(".")[0]})
+
+
+def holds(source: str, scope: Mapping[str, JsonValue]) -> bool:
+    """Whether the condition is true.
+
+    Raises:
+        InvalidRequestError: it cannot be evaluated, or is neither true nor false.
+    """
+    value = look_up(source, scope)
+    if not isinstance(value, bool):
+        raise InvalidRequestError(f"The condition {source} is neither true nor false.")
+    return value
