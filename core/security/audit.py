@@ -1,7 +1,7 @@
 """The audit log: append-only and hash-chained, so that an edit, a gap or a swap shows.
 
 Each entry's hash is SHA-256 over the RFC 8785 canonical JSON of the entry with the hash of the
-one before it.
+one before it. The head holds the newest entry's number and hash, so that a removed tail shows.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import rfc8785
 from pydantic import JsonValue
@@ -18,10 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.records import Frozen, storable, storable_text
 from core.store.database import Database
-from core.store.tables import audit
+from core.store.tables import audit, audit_head
 
-_GENESIS = "0" * 64
-_LOCK = 0x436F756E  # advisory lock of the chain's end on PostgreSQL
+GENESIS = "0" * 64
+_HEAD = select(audit_head.c.sequence, audit_head.c.hash)
+_LOCKED_HEAD = text("SELECT sequence, hash FROM audit_lock_head()")  # migration 0002
 
 
 class AuditEntry(Frozen):
@@ -41,6 +43,13 @@ class AuditEntry(Frozen):
         return _hash(self.model_dump(exclude={"hash"}))
 
 
+class Head(NamedTuple):
+    """The newest entry's number and hash; 0 and `GENESIS` for an empty log."""
+
+    sequence: int
+    hash: str
+
+
 class AuditLog:
     """Appends inside the caller's transaction, so that an effect and its entry are one."""
 
@@ -55,22 +64,22 @@ class AuditLog:
         subject: str,
         details: dict[str, JsonValue],
     ) -> None:
-        """Write the next entry. The transaction must have been opened by `Database.write`."""
-        if not self._database.is_sqlite:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        last = (
-            await connection.execute(
-                select(audit.c.sequence, audit.c.hash).order_by(audit.c.sequence.desc()).limit(1)
-            )
-        ).one_or_none()
+        """Write the next entry. The transaction must have been opened by `Database.write`.
+
+        The log's end is locked from here until the transaction ends, for every replica: append
+        late in it.
+        """
+        sqlite = self._database.is_sqlite  # whose transaction has the whole database already
+        query = _HEAD if sqlite else _LOCKED_HEAD
+        head = (await connection.execute(query)).one()
         entry: dict[str, JsonValue] = {
-            "sequence": last.sequence + 1 if last else 1,
+            "sequence": head.sequence + 1,
             "at": datetime.now(UTC).isoformat(),
             "actor": storable_text(actor)[:120],
             "action": action,
             "subject": storable_text(subject)[:300],
             "details": json.dumps(storable(details), sort_keys=True, ensure_ascii=False),
-            "previous": last.hash if last else _GENESIS,
+            "previous": head.hash,
         }
         await connection.execute(insert(audit).values(**entry, hash=_hash(entry)))
 
@@ -81,27 +90,63 @@ class AuditLog:
         async with self._database.write() as connection:
             await self.append(connection, actor, action, subject, details)
 
-    async def entries(self) -> AsyncIterator[AuditEntry]:
-        """All entries, oldest first."""
+    async def entries(self, after: int = 0) -> AsyncIterator[AuditEntry]:
+        """The entries with a number above `after`, oldest first."""
         async with self._database.read() as connection:
-            rows = await connection.stream(select(audit).order_by(audit.c.sequence))
-            async for row in rows:
-                yield AuditEntry.model_validate(dict(row._mapping))
+            async for entry in _entries(connection, after):
+                yield entry
 
     async def verify(self) -> tuple[int, str | None]:
-        """Walk the chain.
+        """Walk the chain to its head.
 
         Returns:
-            The number of entries that are whole, and what is wrong with the next one or None.
+            The number of entries that are whole, and what is wrong after them or None.
         """
-        count, previous = 0, _GENESIS
-        async for entry in self.entries():
-            if entry.sequence != count + 1:
-                return count, f"entry {count + 1} is missing (found {entry.sequence})"
-            if entry.previous != previous or entry.hash != entry.computed_hash():
-                return count, f"entry {entry.sequence} was altered or moved"
-            count, previous = count + 1, entry.hash
-        return count, None
+        chain = Chain()
+        async with self._database.read(snapshot=True) as connection:
+            head = (await connection.execute(_HEAD)).one_or_none()
+            async for entry in _entries(connection):
+                if problem := chain.take(entry):
+                    return chain.end.sequence, problem
+        if head is None:
+            return chain.end.sequence, "the head is missing"
+        return chain.end.sequence, chain.ends_at(Head(*head))
+
+
+class Chain:
+    """Checks entries one after the other, wherever they come from.
+
+    Attributes:
+        end: the last entry that is whole.
+    """
+
+    def __init__(self) -> None:
+        self.end = Head(0, GENESIS)
+
+    def take(self, entry: AuditEntry) -> str | None:
+        """Check the next entry; what is wrong with it, or None."""
+        expected = self.end.sequence + 1
+        if entry.sequence != expected:
+            return f"entry {expected} is missing (found {entry.sequence})"
+        if entry.previous != self.end.hash or entry.hash != entry.computed_hash():
+            return f"entry {expected} was altered or moved"
+        self.end = Head(entry.sequence, entry.hash)
+        return None
+
+    def ends_at(self, head: Head) -> str | None:
+        """What is wrong with where the chain has ended, or None."""
+        if head == self.end:
+            return None
+        if head.sequence > self.end.sequence:
+            missing = f"entries {self.end.sequence + 1} to {head.sequence} are missing"
+            return f"{missing} at the end (the head is at entry {head.sequence})"
+        return f"the head (entry {head.sequence}) is not the last entry"
+
+
+async def _entries(connection: AsyncConnection, after: int = 0) -> AsyncIterator[AuditEntry]:
+    query = select(audit).where(audit.c.sequence > after).order_by(audit.c.sequence)
+    async for row in await connection.stream(query):
+        yield AuditEntry.model_validate(dict(row._mapping))
 
 
 def _hash(entry: dict[str, JsonValue]) -> str:

@@ -1,4 +1,4 @@
-"""The database: one engine, write transactions that are serialised on SQLite, migrations."""
+"""The database: one engine, and write transactions that are serialised on SQLite."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import ConfigurationError
+from core.store.schema import may_migrate, migrate
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
 _READ = "countersign_read"
 
 
@@ -25,24 +23,30 @@ class Database:
 
     Args:
         url: `sqlite+aiosqlite:///FILE` or `postgresql+asyncpg://…`.
+        setting: what the URL was given as, for messages.
+
+    Attributes:
+        may_migrate: whether our role owns the tables; known once it is open.
 
     Raises:
         ConfigurationError: the URL is neither.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, setting: str = "COUNTERSIGN_DATABASE_URL") -> None:
+        self._setting = setting
         try:
             self.url = make_url(url)
         except ArgumentError as error:
             raise ConfigurationError(
-                "COUNTERSIGN_DATABASE_URL is not a database URL; "
+                f"{setting} is not a database URL; "
                 "write postgresql+asyncpg://USER:PASSWORD@HOST/NAME."
             ) from error
         if self.url.drivername not in {"sqlite+aiosqlite", "postgresql+asyncpg"}:
             raise ConfigurationError(
-                f"COUNTERSIGN_DATABASE_URL starts with {self.url.drivername}; it must start with "
+                f"{setting} starts with {self.url.drivername}; it must start with "
                 "sqlite+aiosqlite or postgresql+asyncpg."
             )
+        self.may_migrate = True
         self.is_sqlite = self.url.drivername.startswith("sqlite")
         # SQLite has one writer at a time: queueing here is fair, its busy handler polls. Only the
         # first of those who wait in line stands at the writer's lock, so it is passed quickly.
@@ -57,21 +61,23 @@ class Database:
         return self.url.set(drivername=driver).render_as_string(hide_password=False)
 
     async def open(self) -> None:
-        """Connect and migrate to the newest schema.
+        """Connect and migrate to the newest schema, where our role may.
 
         Raises:
-            ConfigurationError: the database cannot be reached.
+            ConfigurationError: the database cannot be reached, or has another schema and our role
+                may not change it.
         """
         if self.is_sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         try:
             async with self.write() as connection:
-                await connection.run_sync(_migrate)
+                await connection.run_sync(migrate)
+                self.may_migrate = await connection.run_sync(may_migrate)
         except (OSError, SQLAlchemyError) as error:
             where = self.url.render_as_string(hide_password=True)
             raise ConfigurationError(
                 f"The database {where} cannot be opened ({type(error).__name__}: {error}). "
-                "Check COUNTERSIGN_DATABASE_URL and that the server runs."
+                f"Check {self._setting} and that the server runs."
             ) from error
 
     async def close(self) -> None:
@@ -91,10 +97,17 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for reading; on SQLite it never waits for writers."""
+    async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading; on SQLite it never waits for writers.
+
+        Args:
+            snapshot: all that is read is of one moment, which on SQLite it always is.
+        """
+        options: dict[str, Any] = {_READ: True}
+        if snapshot and not self.is_sqlite:
+            options["isolation_level"] = "REPEATABLE READ"
         async with self._engine.connect() as connection:
-            yield await connection.execution_options(**{_READ: True})
+            yield await connection.execution_options(**options)
 
     def _make_engine(self) -> AsyncEngine:
         if not self.is_sqlite:
@@ -117,15 +130,3 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     reading = connection.get_execution_options().get(_READ, False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-
-def _migrate(connection: Connection) -> None:
-    command.upgrade(alembic_config(connection), "head")
-
-
-def alembic_config(connection: Connection) -> Config:
-    """Alembic's configuration for our migrations, on an open connection."""
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.attributes["connection"] = connection
-    return config

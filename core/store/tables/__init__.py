@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.store.tables.audit import audit
+from core.store.tables.audit import audit, audit_head
 from core.store.tables.base import metadata
 from core.store.tables.inbox import deliveries
 from core.store.tables.incidents import incidents
@@ -12,6 +12,7 @@ from core.store.tables.runs import run_steps, runs, signatures
 
 __all__ = [
     "audit",
+    "audit_head",
     "deliveries",
     "incidents",
     "metadata",

@@ -8,11 +8,13 @@ import json
 
 import pytest
 import rfc8785
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
 
 from core.security.audit import AuditLog
 from core.store.database import Database
-from core.store.tables import audit
+from core.store.tables import audit, audit_head
+from tests.support.tampering import unguarded
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ async def log(database: Database) -> AuditLog:
 
 
 async def change(database: Database, number: int, **values: object) -> None:
-    async with database.write() as connection:
+    async with unguarded(database) as connection:
         await connection.execute(update(audit).where(audit.c.sequence == number).values(values))
 
 
@@ -80,7 +82,7 @@ async def test_an_edit_with_its_hash_made_anew_is_found_at_the_next_entry(
 
 @pytest.mark.parametrize("sequence", [1, 3])
 async def test_a_removed_entry_is_found(log: AuditLog, database: Database, sequence: int) -> None:
-    async with database.write() as connection:
+    async with unguarded(database) as connection:
         await connection.execute(delete(audit).where(audit.c.sequence == sequence))
     whole, problem = await log.verify()
     assert whole == sequence - 1
@@ -95,11 +97,105 @@ async def test_entries_that_changed_places_are_found(log: AuditLog, database: Da
 
 async def test_an_inserted_entry_is_found(log: AuditLog, database: Database) -> None:
     await change(database, 5, sequence=6)
-    async with database.write() as connection:
+    async with unguarded(database) as connection:
         four = (await connection.execute(select(audit).where(audit.c.sequence == 4))).one()
         forged = dict(four._mapping) | {"sequence": 5, "actor": "U9", "hash": "e" * 64}
         await connection.execute(insert(audit).values(forged))
     assert await log.verify() == (4, "entry 5 was altered or moved")
+
+
+@pytest.mark.parametrize("removed", [1, 5])
+async def test_a_removed_tail_is_found(log: AuditLog, database: Database, removed: int) -> None:
+    left = 5 - removed
+    async with unguarded(database) as connection:
+        await connection.execute(delete(audit).where(audit.c.sequence > left))
+    assert await log.verify() == (
+        left,
+        f"entries {left + 1} to 5 are missing at the end (the head is at entry 5)",
+    )
+
+
+@pytest.mark.parametrize("values", [{"sequence": 4}, {"hash": "f" * 64}])
+async def test_a_changed_head_is_found(
+    log: AuditLog, database: Database, values: dict[str, object]
+) -> None:
+    async with unguarded(database) as connection:
+        await connection.execute(update(audit_head).values(values))
+    whole, problem = await log.verify()
+    assert whole == 5
+    assert problem is not None
+    assert "is not the last entry" in problem
+
+
+async def test_a_removed_head_is_found(log: AuditLog, database: Database) -> None:
+    async with unguarded(database) as connection:
+        await connection.execute(delete(audit_head))
+    assert await log.verify() == (5, "the head is missing")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit SET actor = 'U9' WHERE sequence = 3",
+        "UPDATE audit SET actor = actor",
+        "DELETE FROM audit WHERE sequence = 5",
+        "DELETE FROM audit",
+        "UPDATE audit_head SET sequence = 4, hash = (SELECT hash FROM audit WHERE sequence = 4)",
+        "UPDATE audit_head SET sequence = 6",
+        "DELETE FROM audit_head",
+        "INSERT INTO audit_head VALUES (2, 0, '0')",
+    ],
+)
+async def test_the_database_refuses_to_change_what_is_written(
+    log: AuditLog, database: Database, statement: str
+) -> None:
+    with pytest.raises(IntegrityError, match="append-only"):
+        async with database.write() as connection:
+            await connection.execute(text(statement))
+    assert await log.verify() == (5, None)
+
+
+async def test_postgresql_refuses_to_empty_the_log(database: Database) -> None:
+    if database.is_sqlite:
+        return  # it has no TRUNCATE
+    for table in ("audit", "audit_head", "audit, audit_head"):
+        with pytest.raises(IntegrityError, match="append-only"):
+            async with database.write() as connection:
+                await connection.execute(text(f"TRUNCATE {table}"))
+
+
+async def test_the_database_refuses_an_entry_that_does_not_follow_the_head(
+    log: AuditLog, database: Database
+) -> None:
+    entries = [entry.model_dump() async for entry in log.entries()]
+    last = entries[-1]
+    for forged in (
+        last | {"sequence": 7, "previous": last["hash"], "hash": "a"},
+        last | {"sequence": 6, "previous": "0" * 64, "hash": "b"},
+        last | {"sequence": 0, "previous": "0" * 64, "hash": "c"},
+    ):
+        with pytest.raises(IntegrityError, match="does not follow its head"):
+            async with database.write() as connection:
+                await connection.execute(insert(audit).values(forged))
+    assert await log.verify() == (5, None)
+
+
+async def test_sqlite_refuses_to_replace_an_entry(log: AuditLog, database: Database) -> None:
+    if not database.is_sqlite:
+        return  # it has no REPLACE
+    entries = [entry.model_dump() async for entry in log.entries()]
+    second, last = entries[1], entries[-1]
+    for forged in (
+        second,
+        last | {"sequence": 6, "previous": last["hash"], "hash": second["hash"]},
+    ):
+        with pytest.raises(IntegrityError, match="append-only"):
+            async with database.write() as connection:
+                await connection.execute(insert(audit).prefix_with("OR REPLACE").values(forged))
+    with pytest.raises(IntegrityError, match="append-only"):
+        async with database.write() as connection:
+            await connection.execute(text("INSERT OR REPLACE INTO audit_head VALUES (1, 0, '0')"))
+    assert await log.verify() == (5, None)
 
 
 async def test_appends_at_once_keep_the_chain(log: AuditLog) -> None:
