@@ -8,7 +8,7 @@ from core.store.tables.inbox import deliveries
 from core.store.tables.incidents import incidents
 from core.store.tables.messages import offers, posts
 from core.store.tables.replicas import replicas
-from core.store.tables.runs import run_steps, runs, signatures
+from core.store.tables.runs import run_locks, run_steps, run_targets, runs, signatures
 
 __all__ = [
     "audit",
@@ -19,7 +19,9 @@ __all__ = [
     "offers",
     "posts",
     "replicas",
+    "run_locks",
     "run_steps",
+    "run_targets",
     "runs",
     "signatures",
 ]

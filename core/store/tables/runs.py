@@ -22,6 +22,9 @@ runs = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
+    Column("begun_at", UtcDateTime),
+    Column("generation", Integer, nullable=False, server_default="0"),
+    Column("epoch", Integer, nullable=False, server_default="0"),
     Column("version", Integer, nullable=False),
     Column("shown_version", Integer, nullable=False),
     Column("shown_by", String(60)),
@@ -29,6 +32,7 @@ runs = Table(
     Column("reason", Text, nullable=False),
     Index(None, "state"),
     Index(None, "created_at"),
+    Index(None, "begun_at"),
 )
 
 # Few runs are behind or being shown at a time, however many there are.
@@ -43,15 +47,35 @@ run_steps = Table(
     metadata,
     Column("run_id", ForeignKey("runs.id"), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("step_id", String(63), nullable=False),
+    Column("step_id", Text, nullable=False),
     Column("state", String(20), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    Column("due_at", UtcDateTime),
+    Column("by", String(120)),
     Column("summary", Text, nullable=False),
     Column("output", Text, nullable=False),
     Column("output_values", Json, nullable=False),
     Column("link", Text),
+)
+
+
+# What a run has taken: locks until it has ended, targets for ever (rates count them).
+run_locks = Table(
+    "run_locks",
+    metadata,
+    Column("name", String(300), primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False, index=True),
+)
+
+
+run_targets = Table(
+    "run_targets",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("target", Text, primary_key=True),
+    Index(None, "target"),
 )
 
 
