@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -50,6 +50,15 @@ class Head(NamedTuple):
     hash: str
 
 
+class Entry(NamedTuple):
+    """What is to be written down: who did what to what."""
+
+    actor: str
+    action: str
+    subject: str
+    details: dict[str, JsonValue]
+
+
 class AuditLog:
     """Appends inside the caller's transaction, so that an effect and its entry are one."""
 
@@ -64,24 +73,34 @@ class AuditLog:
         subject: str,
         details: dict[str, JsonValue],
     ) -> None:
-        """Write the next entry. The transaction must have been opened by `Database.write`.
+        """Write the next entry; see `append_all`."""
+        await self.append_all(connection, [Entry(actor, action, subject, details)])
+
+    async def append_all(self, connection: AsyncConnection, entries: Sequence[Entry]) -> None:
+        """Write the next entries. The transaction must have been opened by `Database.write`.
 
         The log's end is locked from here until the transaction ends, for every replica: append
         late in it.
         """
+        if not entries:
+            return
         sqlite = self._database.is_sqlite  # whose transaction has the whole database already
         query = _HEAD if sqlite else _LOCKED_HEAD
         head = (await connection.execute(query)).one()
-        entry: dict[str, JsonValue] = {
-            "sequence": head.sequence + 1,
-            "at": datetime.now(UTC).isoformat(),
-            "actor": storable_text(actor)[:120],
-            "action": action,
-            "subject": storable_text(subject)[:300],
-            "details": json.dumps(storable(details), sort_keys=True, ensure_ascii=False),
-            "previous": head.hash,
-        }
-        await connection.execute(insert(audit).values(**entry, hash=_hash(entry)))
+        previous, rows = head.hash, []
+        for sequence, new in enumerate(entries, head.sequence + 1):
+            entry: dict[str, JsonValue] = {
+                "sequence": sequence,
+                "at": datetime.now(UTC).isoformat(),
+                "actor": storable_text(new.actor)[:120],
+                "action": new.action,
+                "subject": storable_text(new.subject)[:300],
+                "details": json.dumps(storable(new.details), sort_keys=True, ensure_ascii=False),
+                "previous": previous,
+            }
+            previous = _hash(entry)
+            rows.append({**entry, "hash": previous})
+        await connection.execute(insert(audit), rows)
 
     async def record(
         self, actor: str, action: str, subject: str, details: dict[str, JsonValue]
@@ -95,6 +114,12 @@ class AuditLog:
         async with self._database.read() as connection:
             async for entry in _entries(connection, after):
                 yield entry
+
+    async def head(self) -> Head:
+        """The newest entry's number and hash, to be kept elsewhere."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(_HEAD)).one_or_none()
+        return Head(*row) if row else Head(0, GENESIS)
 
     async def verify(self) -> tuple[int, str | None]:
         """Walk the chain to its head.
