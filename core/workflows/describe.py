@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from core.records import Risk
-from core.security.policy import effective_approval
+from core.security.policy import Right, effective_approval
 from core.state import AIAssistant, AIWorkflow, ApplicationState
 from core.workflows.actions import ActionRegistry
 from core.workflows.definition import USUAL_LIMIT, Parameter, StepDefinition, spoken
@@ -81,7 +81,7 @@ def _workflow(
     yield f"- Risk: **{risk}**, environment {workflow.environment}."
     if workflow.targets:
         yield f"- What it touches: {_code(workflow.targets)}."
-    yield f"- Who may start it: {_holders(state, workflow.start or state.policy.start)}."
+    yield f"- Who may start it: {_holders(state, _starters(state, workflow))}."
     yield from _guardrails(state, workflow, risk)
     yield from _starts(state, workflow)
     if workflow.escalation is None:
@@ -143,6 +143,11 @@ def _risk(actions: ActionRegistry, step: StepDefinition) -> Risk:
     if next(references(step.arguments), None) is not None:
         return action.risk
     return action.risk_of(action.read(dict(step.arguments)))
+
+
+def _starters(state: ApplicationState, workflow: AIWorkflow) -> tuple[str, ...]:
+    granted = state.policy.roles_with(Right.START, workflow.id)
+    return tuple(role for role in granted if role in (workflow.start or granted)) or workflow.start
 
 
 def _roles(state: ApplicationState) -> list[tuple[str, ...]]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from core.errors import InvalidRequestError, NotAllowedError, NotFoundError
 from core.records import Frozen, Place
 from core.security.audit import AuditLog
-from core.security.policy import Roles
+from core.security.policy import Right, Roles
 from core.state import AIWorkflow, ApplicationState
 from core.store.runs import RunStore, UnreadableRunError
 from core.workflows.display import Display
@@ -164,7 +164,7 @@ class WorkflowService:
         """
         run = await self._store.find(run_id)
         if user != run.requester:
-            administer = self._state.policy.administer
+            administer = self._state.policy.roles_with(Right.ADMINISTER, run.plan.workflow)
             await self._roles.require(user, administer, "cancel another person's run")
         stoppable = {RunState.AWAITING, RunState.APPROVED, RunState.RUNNING}
         reason = f"Cancelled by {user}."
@@ -184,7 +184,8 @@ class WorkflowService:
         step = next((s for s in run.steps if s.state is StepState.UNKNOWN), None)
         if run.state is not RunState.ATTENTION or step is None:
             raise InvalidRequestError("No step of this run waits for a person's word.")
-        roles = run.approval.roles if run.approval else self._state.policy.administer
+        administer = self._state.policy.roles_with(Right.ADMINISTER, run.plan.workflow)
+        roles = run.approval.roles if run.approval else administer
         await self._roles.require(user, roles, "decide about a step that was cut off")
         await self._engine.resolve(run.id, step, resolution, user)
         return await self.get(run.id)
@@ -229,7 +230,7 @@ class WorkflowService:
     async def _may_start(self, workflow: AIWorkflow, request: RunRequest) -> None:
         if request.automatic:
             return
-        roles = workflow.start or self._state.policy.start
+        roles = workflow.start or self._state.policy.roles_with(Right.START, workflow.id)
         try:
             await self._roles.require(request.requester, roles, f"start {workflow.id}")
         except NotAllowedError as refusal:

@@ -16,7 +16,7 @@ from bot.assistants.digest import OpenIncident
 from core.configuration import read_folder
 from core.knowledge import Passage
 from core.records import Risk
-from core.security.policy import Policy, Role
+from core.security.policy import Grant, Policy, Right, Role
 from core.services.ai import (
     ChatChunk,
     ChatReply,
@@ -48,8 +48,7 @@ def team(
         folder=STARTER,
         policy=Policy(
             roles={"operator": Role(users=("U1", "U2"))},
-            start=("operator",),
-            administer=("operator",),
+            grants=(Grant(allow=tuple(Right), roles=("operator",)),),
             approval={risk: Approval(roles=("operator",)) for risk in list(Risk)[1:]},
         ),
         models={},

@@ -130,7 +130,7 @@ class Approval(Guardrail):
 
     def standing_in(self, allowed: tuple[str, ...]) -> Approval:
         """This rule where the policy lets people stand in for holders of the roles `allowed`."""
-        return self.model_copy(update={"delegable": _narrower(allowed, self.delegable)})
+        return self.model_copy(update={"delegable": _narrower(allowed, self.delegable) or None})
 
     def voice(self, signature: Signature, situation: Situation) -> frozenset[str]:
         """The roles with which a signature speaks: none where it does not count at all."""

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from core.errors import ConfigurationError, NotAllowedError
 from core.records import Risk
-from core.security.policy import Policy, Role, Roles, effective_approval
+from core.security.policy import DelegationRule, Policy, Role, Roles, effective_approval
 from core.workflows.guardrails import Approval
+from core.workflows.needs import Need
 
 
 class Groups:
@@ -31,8 +32,10 @@ def policy(**changes: Any) -> Policy:
             "approver": {"groups": ["oncall"], "users": ["U5"]},
             "nobody": {},
         },
-        "start": ["operator"],
-        "administer": ["approver"],
+        "grants": [
+            {"allow": ["start"], "roles": ["operator"]},
+            {"allow": ["administer", "approve"], "roles": ["approver"]},
+        ],
         "approval": {
             "change": {"type": "approval", "roles": ["approver"]},
             "destructive": {"type": "approval", "count": 2, "roles": ["approver"]},
@@ -85,8 +88,12 @@ async def test_what_is_no_person_holds_no_role(who: str) -> None:
             "'read' needs no approval; remove it",
         ),
         ({"roles": {}}, "roles"),
-        ({"start": []}, "start"),
-        ({"administer": []}, "administer"),
+        ({"grants": []}, "grants"),
+        ({"grants": [{"allow": [], "roles": ["approver"]}]}, "allow"),
+        ({"grants": [{"allow": ["start"], "roles": []}]}, "roles"),
+        ({"grants": [{"allow": ["everything"], "roles": ["approver"]}]}, "'administer'"),
+        ({"grants": [{"allow": ["start"], "roles": ["operator"], "channels": ["x"]}]}, "channels"),
+        ({"start": ["operator"]}, "start"),
         ({"roles": {"Not A Name": {}}}, "pattern"),
         ({"colour": "red"}, "colour"),
     ],
@@ -98,8 +105,13 @@ def test_a_policy_that_leaves_something_open_is_refused(changes: dict[str, Any],
 
 def test_roles_that_are_used_and_not_defined_are_found() -> None:
     assert policy().unknown_roles() == set()
-    wrong = policy(start=["operator", "a"], administer=["b"], roles={"operator": Role()})
-    assert wrong.unknown_roles() == {"a", "b", "approver"}
+    wrong = policy(
+        grants=[{"allow": ["start"], "roles": ["operator", "a"]}],
+        break_glass={"roles": ["b"], "channel": "#deploys"},
+        delegation={"roles": ["c"]},
+        roles={"operator": Role()},
+    )
+    assert wrong.unknown_roles() == {"a", "b", "c", "approver"}
 
 
 BASE = Approval(count=2, roles=("approver", "lead"), expires_after=timedelta(hours=4))
@@ -136,7 +148,28 @@ def test_of_two_rules_the_stricter_of_each_part_holds() -> None:
     )
 
 
-def test_two_rules_without_a_common_role_are_an_error_since_nobody_could_sign() -> None:
-    own = Approval(roles=("operator",))
-    with pytest.raises(ConfigurationError, match=r"\(operator\).*'change' \(approver, lead\)"):
-        effective_approval(rules(), Risk.CHANGE, own)
+def test_of_two_rules_without_a_common_role_both_must_be_filled() -> None:
+    both = effective_approval(rules(), Risk.CHANGE, Approval(roles=("operator",)))
+    assert both is not None
+    assert both.needs == (
+        Need(roles=("operator",)),
+        Need(count=2, roles=("approver", "lead")),
+    )
+
+
+def test_two_rules_that_need_more_people_than_can_be_asked_for_are_an_error() -> None:
+    base = Approval(needs=(Need(count=6, roles=("lead",)), Need(count=6, roles=("lead", "a"))))
+    with pytest.raises(ConfigurationError, match="together need 12 people with the role lead"):
+        base.tightened(Approval(roles=("lead",)))
+
+
+def test_only_the_policys_delegation_lets_people_stand_in() -> None:
+    own = Approval(roles=("lead",), delegable=("lead", "operator"))
+    assert effective_approval(rules(), Risk.READ, own) == own.standing_in(())
+    lending = rules().model_copy(update={"delegation": DelegationRule(roles=("lead", "approver"))})
+    inherited = effective_approval(lending, Risk.CHANGE, None)
+    assert inherited is not None
+    assert inherited.delegable == ("lead", "approver")
+    narrowed = effective_approval(lending, Risk.CHANGE, own)
+    assert narrowed is not None
+    assert narrowed.delegable == ("lead",)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from core.records import Idempotency, Place, Provenance, Risk
-from core.security.policy import Policy, Role
+from core.security.policy import Grant, Policy, Right, Role
 from core.state import AIWorkflow, ApplicationState
 from core.workflows.actions import (
     Action,
@@ -209,8 +209,11 @@ def policy(**changes: Any) -> Policy:
             "approver": Role(groups=("oncall",)),
             "lead": Role(groups=("leads",)),
         },
-        "start": ("engineer",),
-        "administer": ("lead",),
+        "grants": (
+            Grant(allow=(Right.START,), roles=("engineer", "lead")),
+            Grant(allow=(Right.APPROVE,), roles=("approver", "lead")),
+            Grant(allow=(Right.ADMINISTER,), roles=("lead",)),
+        ),
         "approval": {
             Risk.CHANGE: Approval(roles=("approver", "lead"), expires_after=timedelta(hours=4)),
             Risk.DESTRUCTIVE: Approval(count=2, roles=("approver", "lead"), phrase=True),

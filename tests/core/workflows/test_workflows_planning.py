@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from core.errors import ConfigurationError, InvalidRequestError, NotFoundError
+from core.errors import InvalidRequestError, NotFoundError
 from core.records import Idempotency, Risk
 from core.state import AIWorkflow
 from core.workflows.guardrails import Approval
+from core.workflows.needs import Need
 from core.workflows.plan import Plan, PlannedArgument
 from core.workflows.planning import Planner
 from tests.core.workflows.parts import (
@@ -166,9 +167,12 @@ def approval(made: Plan) -> Approval:
 @pytest.mark.parametrize(
     ("own", "effective"),
     [
-        ({"roles": ["lead"]}, {"roles": ("lead",)}),
-        ({"roles": ["approver", "lead"], "count": 3}, {"count": 3}),
-        ({"roles": ["approver", "engineer"]}, {"roles": ("approver",)}),
+        ({"roles": ["lead"]}, {"needs": (Need(roles=("lead",)),)}),
+        (
+            {"roles": ["approver", "lead"], "count": 3},
+            {"needs": (Need(count=3, roles=("approver", "lead")),)},
+        ),
+        ({"roles": ["approver", "engineer"]}, {"needs": (Need(roles=("approver",)),)}),
         (
             {"roles": ["approver", "lead"], "expires_after": "10m"},
             {"expires_after": timedelta(minutes=10)},
@@ -193,9 +197,9 @@ async def test_a_workflow_may_ask_for_approval_where_the_policy_asks_for_none(
     assert approval(made) == Approval(roles=("lead",))
 
 
-async def test_rules_that_nobody_could_meet_are_an_error_of_the_configuration(
+async def test_where_the_workflow_asks_for_others_than_the_policy_both_must_sign(
     planner: Planner,
 ) -> None:
     own = {"type": "approval", "roles": ["engineer"]}
-    with pytest.raises(ConfigurationError, match=r"\(engineer\).*\(approver, lead\).*nobody"):
-        await plan(planner, workflow(guardrails=[own]))
+    made = await plan(planner, workflow(guardrails=[own]))
+    assert approval(made).needs == (Need(roles=("engineer",)), Need(roles=("approver", "lead")))
