@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from bot.cli import audit, configuration, models, serving
+from bot.cli import audit, configuration, database, models, serving
 from core.errors import CountersignError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ for command in (
     app.command()(command)
 app.add_typer(models.app, name="models")
 app.add_typer(audit.app, name="audit")
+app.add_typer(database.app, name="database")
 
 
 def main() -> None:
