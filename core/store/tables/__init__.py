@@ -7,21 +7,27 @@ from core.store.tables.base import metadata
 from core.store.tables.inbox import deliveries
 from core.store.tables.incidents import incidents
 from core.store.tables.messages import offers, posts
+from core.store.tables.people import delegations, reviews, signatures
 from core.store.tables.replicas import replicas
-from core.store.tables.runs import run_locks, run_steps, run_targets, runs, signatures
+from core.store.tables.runs import run_locks, run_steps, run_targets, runs
+from core.store.tables.schedules import schedule_drafts, schedules
 
 __all__ = [
     "audit",
     "audit_head",
+    "delegations",
     "deliveries",
     "incidents",
     "metadata",
     "offers",
     "posts",
     "replicas",
+    "reviews",
     "run_locks",
     "run_steps",
     "run_targets",
     "runs",
+    "schedule_drafts",
+    "schedules",
     "signatures",
 ]

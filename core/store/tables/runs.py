@@ -1,4 +1,4 @@
-"""Runs with their steps and countersignatures."""
+"""Runs with their steps."""
 
 from __future__ import annotations
 
@@ -76,16 +76,4 @@ run_targets = Table(
     Column("run_id", ForeignKey("runs.id"), primary_key=True),
     Column("target", Text, primary_key=True),
     Index(None, "target"),
-)
-
-
-signatures = Table(
-    "signatures",
-    metadata,
-    Column("run_id", ForeignKey("runs.id"), primary_key=True),
-    Column("user", String(120), primary_key=True),
-    Column("digest", String(71), nullable=False),
-    Column("decision", String(20), nullable=False),
-    Column("comment", Text, nullable=False),
-    Column("at", UtcDateTime, nullable=False),
 )
