@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.store.tables.audit import audit, audit_head
 from core.store.tables.base import metadata
+from core.store.tables.gates import gates
 from core.store.tables.inbox import deliveries
 from core.store.tables.incidents import incidents
 from core.store.tables.messages import offers, posts
@@ -17,6 +18,7 @@ __all__ = [
     "audit_head",
     "delegations",
     "deliveries",
+    "gates",
     "incidents",
     "metadata",
     "offers",

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
 from pydantic import JsonValue
 
+from core.calendars.reader import CalendarEvent
+from core.errors import InvalidRequestError
 from core.records import Frozen, Instant, Risk
+from core.workflows.actions import ActionRegistry
 from core.workflows.signatures import Signature
+from core.workflows.template import render
 
 
 class GuardrailState(StrEnum):
@@ -79,14 +84,6 @@ class DryRun(Frozen):
     problem: str
 
 
-class CalendarEvent(Frozen):
-    """One occurrence of an event of a calendar; `ends` is the first moment after it."""
-
-    name: str
-    starts: Instant
-    ends: Instant
-
-
 class Gate(Frozen):
     """A recorded verdict on a dataset or a model."""
 
@@ -126,8 +123,8 @@ class World(Protocol):
         """The newest recorded result of a dataset's or model's gate."""
         ...
 
-    async def calendar(self, file: str, timezone: str) -> list[CalendarEvent]:
-        """The events around now of an iCalendar file in the configuration folder.
+    async def calendar(self, file: str, timezone: str) -> tuple[CalendarEvent, ...]:
+        """What happens around now in an iCalendar file of the configuration folder.
 
         Args:
             timezone: of the times in it that have none of their own.
@@ -158,6 +155,37 @@ class Claims(Frozen):
     rates: tuple[Rate, ...] = ()
 
 
+def filled(template: str, scope: Mapping[str, JsonValue]) -> str:
+    """A text of a guardrail with its `${parameters.…}` filled in.
+
+    Raises:
+        InvalidRequestError: it refers to what is not there, or to what is not plain text.
+    """
+    value = render(template, scope, frozenset())
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise InvalidRequestError(f"{template} in a guardrail must be a text or a number.")
+    return str(value)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `countersign check` knows of the workflow file in which a guardrail stands.
+
+    Attributes:
+        folder: of the configuration.
+        parameters: the workflow's, each with the name of its type.
+        targets: parameters that name what is touched.
+        calls: actions that its steps name, those in groups included.
+        actions: all there are.
+    """
+
+    folder: Path
+    parameters: Mapping[str, str]
+    targets: tuple[str, ...]
+    calls: tuple[str, ...]
+    actions: ActionRegistry
+
+
 class Guardrail(Frozen, ABC):
     """One rule. Subclasses are frozen data; `evaluate` is pure.
 
@@ -183,9 +211,17 @@ class Guardrail(Frozen, ABC):
         """The rule with its `${parameters.…}` filled in, when a plan is made."""
         return self
 
+    def problems(self, written: Written) -> Iterator[str]:  # noqa: ARG002
+        """What does not fit the workflow or the integrations, as `field: what and the mend`."""
+        yield from ()
+
     def claims(self, situation: Situation) -> Claims:  # noqa: ARG002
         """What the run takes when it begins."""
         return Claims()
+
+    def _not_looked(self) -> GuardrailResult:
+        """What holds before anybody has looked: nothing may begin."""
+        return self._result(GuardrailState.WAITING, "Not looked at yet.")
 
     def _result(self, state: GuardrailState, evidence: str) -> GuardrailResult:
         return GuardrailResult(description=self.describe(), state=state, evidence=evidence)

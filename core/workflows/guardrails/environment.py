@@ -13,7 +13,7 @@ class Environment(Guardrail):
     """The plan's environment is one of `allowed`."""
 
     type: Literal["environment"] = "environment"
-    allowed: tuple[str, ...] = Field(min_length=1)
+    allowed: tuple[str, ...] = Field(min_length=1, max_length=50)
 
     def describe(self) -> str:
         return "Only in " + " or ".join(self.allowed)

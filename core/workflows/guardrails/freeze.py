@@ -1,17 +1,28 @@
-"""Freeze windows: times in which nothing may run."""
+"""Freeze: times in which nothing may run, as windows or from a calendar file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
+from core.calendars.reader import CalendarEvent, read_calendar
+from core.errors import CountersignError
 from core.records import Frozen, Instant
-from core.workflows.guardrails.base import Guardrail, GuardrailResult, GuardrailState, Situation
+from core.workflows.guardrails.base import (
+    Guardrail,
+    GuardrailResult,
+    GuardrailState,
+    Situation,
+    World,
+    Written,
+)
 
+_FILE = r"^[A-Za-z0-9_][\w .-]*(/[A-Za-z0-9_][\w .-]*)*\.ics$"
+_A_YEAR = timedelta(days=366)
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -87,19 +98,82 @@ class FreezeWindow(Frozen):
 
 
 class Freeze(Guardrail):
-    """Nothing runs inside one of the windows."""
+    """Nothing runs inside one of the windows, nor during an event of the calendar.
+
+    Attributes:
+        calendar: an iCalendar file, relative to the configuration folder. It is read again when
+            it has changed, so a freeze that is entered there holds at once.
+        only: events whose title has this text in it, whatever its case; all without it.
+        timezone: of the calendar's times and days that have none of their own.
+    """
+
+    overridable: ClassVar[bool] = True
 
     type: Literal["freeze"] = "freeze"
-    windows: tuple[FreezeWindow, ...] = Field(min_length=1)
+    windows: tuple[FreezeWindow, ...] = Field(default=(), max_length=100)
+    calendar: str | None = Field(default=None, pattern=_FILE, max_length=200)
+    only: str | None = Field(default=None, min_length=1, max_length=80)
+    timezone: TimeZone = "UTC"
+
+    @model_validator(mode="after")
+    def _something(self) -> Freeze:
+        if not self.windows and self.calendar is None:
+            raise ValueError("give 'windows', or a 'calendar' file, or both")
+        if self.calendar is None and self.model_fields_set & {"only", "timezone"}:
+            raise ValueError("'only' and 'timezone' are about a 'calendar'; a window has its own")
+        return self
 
     def describe(self) -> str:
-        return "Outside the freeze " + ", ".join(
-            f"{w.name} ({w.starts} to {w.ends} {w.timezone})" for w in self.windows
-        )
+        frozen = [f"{w.name} ({w.starts} to {w.ends} {w.timezone})" for w in self.windows]
+        if self.calendar is not None:
+            which = f"“{self.only}”" if self.only else "all events"
+            frozen.append(f"{which} of {self.calendar}")
+        return "Outside the freeze " + ", ".join(frozen)
+
+    async def look(self, world: World, situation: Situation) -> JsonValue:  # noqa: ARG002
+        if self.calendar is None:
+            return None
+        try:
+            events = await world.calendar(self.calendar, self.timezone)
+        except CountersignError as error:
+            return {"problem": str(error)}
+        return {"events": [e.model_dump(mode="json") for e in events if self._counts(e)]}
 
     def evaluate(self, situation: Situation) -> GuardrailResult:
         for window in self.windows:
             if end := window.end_if_inside(situation.now):
-                until = end.strftime("%a %Y-%m-%d %H:%M %Z")
-                return self._result(GuardrailState.BLOCKED, f"{window.name} until {until}.")
+                return self._frozen(window.name, end)
+        if self.calendar is None:
+            return self._result(GuardrailState.MET, "No freeze now.")
+        if not isinstance(situation.seen, Mapping):
+            return self._not_looked()
+        if "problem" in situation.seen:
+            return self._result(GuardrailState.WAITING, str(situation.seen["problem"]))
+        read = _Events.model_validate(situation.seen)
+        now = [e for e in read.events if e.starts <= situation.now < e.ends]
+        if now:
+            last = max(now, key=lambda event: event.ends)
+            return self._frozen(last.name, last.ends.astimezone(ZoneInfo(self.timezone)))
         return self._result(GuardrailState.MET, "No freeze now.")
+
+    def problems(self, written: Written) -> Iterator[str]:
+        if self.calendar is None:
+            return
+        now = datetime.now(UTC)
+        try:
+            read_calendar(written.folder / self.calendar, self.timezone, now, now + _A_YEAR)
+        except CountersignError as error:
+            yield f"calendar: {error}"
+
+    def _counts(self, event: CalendarEvent) -> bool:
+        return self.only is None or self.only.casefold() in event.name.casefold()
+
+    def _frozen(self, name: str, until: Instant) -> GuardrailResult:
+        moment = until.strftime("%a %Y-%m-%d %H:%M %Z")
+        return self._result(GuardrailState.BLOCKED, f"{name} until {moment}.")
+
+
+class _Events(Frozen):
+    """What `Freeze.look` has seen."""
+
+    events: tuple[CalendarEvent, ...]

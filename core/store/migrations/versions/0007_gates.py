@@ -12,7 +12,7 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "gates",
-        sa.Column("sequence", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("kind", sa.String(length=20), nullable=False),
         sa.Column("subject", sa.String(length=300), nullable=False),
         sa.Column("passed", sa.Boolean(), nullable=False),
@@ -20,11 +20,11 @@ def upgrade() -> None:
         sa.Column("by", sa.String(length=120), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("sequence", name=op.f("pk_gates")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_gates")),
     )
     op.create_index(
-        op.f("ix_gates_kind_subject_sequence"),
+        op.f("ix_gates_kind_subject_at"),
         "gates",
-        ["kind", "subject", "sequence"],
+        ["kind", "subject", "at"],
         unique=False,
     )
