@@ -28,7 +28,7 @@ from core.workflows.template import references, render
 
 _LATER = frozenset({"steps"})
 _PREVIEW_LIMIT_S = 30.0
-_PREVIEW_CHARACTERS = 6000
+PREVIEW_CHARACTERS = 6000
 _PREVIEWS_AT_ONCE = 8
 _MANUAL_LIMIT_S = 30 * 24 * 3600.0
 
@@ -168,7 +168,7 @@ class Planner:
             raise InvalidRequestError(
                 f"The dry run of '{step.name}' took longer than {_PREVIEW_LIMIT_S:.0f} s."
             ) from error
-        return None if preview is None else storable_text(preview)[:_PREVIEW_CHARACTERS]
+        return None if preview is None else storable_text(preview)[:PREVIEW_CHARACTERS]
 
 
 def definition_of(workflow: AIWorkflow) -> dict[str, JsonValue]:
