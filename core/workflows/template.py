@@ -1,40 +1,69 @@
-"""References in workflow files: `${parameters.commit}`, `${event.title}`, `${steps.build.url}`.
+"""Expressions in workflow files: `${parameters.commit}`, `${size(parameters.hosts) + 1}`.
 
-A string that is one reference keeps the value's type; inside longer text it becomes text.
+A string that is one expression keeps its value's type; inside longer text the value becomes text.
+Values are data: what an expression gives is never read as an expression.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import JsonValue
 
-from core.errors import InvalidRequestError
+from core.expressions import Expression, ExpressionError, Types, compile_expression, look_up
+from core.expressions.lexer import closing_brace
 
-_REFERENCE = re.compile(r"\$\{\s*([A-Za-z_][\w-]*(?:\.[\w-]+)*)\s*\}")
+__all__ = [
+    "Expression",
+    "ExpressionError",
+    "Types",
+    "check_condition",
+    "check_template",
+    "compile_expression",
+    "look_up",
+    "references",
+    "render",
+    "templates",
+]
+
+_OPENING = "${"
+
+
+def templates(
+    value: JsonValue, place: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every string in `value` that holds an expression, with its place; depth first."""
+    if isinstance(value, str):
+        if _OPENING in value:
+            yield place, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from templates(item, (*place, key))
+    elif isinstance(value, Sequence):
+        for position, item in enumerate(value):
+            yield from templates(item, (*place, position))
 
 
 def references(value: JsonValue) -> Iterator[str]:
-    """Every dotted path that `value` refers to, depth first."""
-    if isinstance(value, str):
-        yield from _REFERENCE.findall(value)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from references(item)
-    elif isinstance(value, Sequence):
-        for item in value:
-            yield from references(item)
+    """Every dotted path that expressions in `value` refer to, depth first.
+
+    Raises:
+        ExpressionError: one cannot be read.
+    """
+    for _, text in templates(value):
+        for expression in _expressions(text):
+            yield from sorted(expression.references)
 
 
 def render(value: JsonValue, scope: Mapping[str, JsonValue], keep: frozenset[str]) -> JsonValue:
-    """Replace the references in `value` by what they name in `scope`.
+    """Replace the expressions in `value` by their values in `scope`.
 
-    References whose first word is in `keep` stay as they are (a later step's output is not known
-    when the plan is made).
+    Expressions that refer to a root in `keep` stay as they are, whole (a later step's output is
+    not known when the plan is made).
 
     Raises:
-        InvalidRequestError: a reference names nothing.
+        ExpressionError: an expression has no value, or, where something is kept, the values would
+            make a `${` that is read as an expression later.
     """
     if isinstance(value, str):
         return _render_text(value, scope, keep)
@@ -45,38 +74,95 @@ def render(value: JsonValue, scope: Mapping[str, JsonValue], keep: frozenset[str
     return value
 
 
+def check_template(value: JsonValue, types: Types) -> Iterator[str]:
+    """What is wrong with the expressions in `value`, a sentence for each."""
+    for _, text in templates(value):
+        yield from check_text(text, types)
+
+
+def check_text(text: str, types: Types) -> Iterator[str]:
+    """What is wrong with the expressions in one string."""
+    try:
+        parts = _parts(text)
+    except ExpressionError as error:
+        yield str(error)
+        return
+    for source in parts[1::2]:
+        try:
+            found = compile_expression(source, types).type
+        except ExpressionError as error:
+            yield str(error)
+            continue
+        if found in {"list", "map"} and any(part for part in parts[::2]):
+            yield f"{source}: a {found} cannot stand inside text; let it stand alone."
+
+
+def check_condition(source: str, types: Types) -> Iterator[str]:
+    """What is wrong with a condition, such as a step's `when`."""
+    try:
+        found = compile_expression(source, types).type
+    except ExpressionError as error:
+        yield str(error)
+        return
+    if found not in {"boolean", "any"}:
+        yield f"{source}: must be true or false, but is of type {found}."
+
+
+def _parts(text: str) -> list[str]:
+    """Text, expression, text, …: the expressions have the odd places."""
+    parts = []
+    place = 0
+    while (opening := text.find(_OPENING, place)) >= 0:
+        end = closing_brace(text, opening + len(_OPENING))
+        parts += [text[place:opening], text[opening + len(_OPENING) : end].strip()]
+        place = end + 1
+    return [*parts, text[place:]]
+
+
+def _expressions(text: str) -> list[Expression]:
+    return [compile_expression(source, None) for source in _parts(text)[1::2]]
+
+
 def _render_text(text: str, scope: Mapping[str, JsonValue], keep: frozenset[str]) -> JsonValue:
-    whole = _REFERENCE.fullmatch(text)
-    if whole and whole[1].split(".")[0] not in keep:
-        return look_up(whole[1], scope)
+    if _OPENING not in text:
+        return text
+    parts = _parts(text)
+    if len(parts) == 3 and not parts[0] and not parts[2]:
+        expression = compile_expression(parts[1], None)
+        if expression.roots & keep:
+            return text
+        value = expression.evaluate(scope)
+        if keep:
+            _require_no_opening(value, expression.source)
+        return value
+    return _render_parts(parts, scope, keep)
 
-    def replace(match: re.Match[str]) -> str:
-        if match[1].split(".")[0] in keep:
-            return match[0]
-        found = look_up(match[1], scope)
-        if isinstance(found, Mapping | list):
-            raise InvalidRequestError(f"${{{match[1]}}} is not text and cannot stand inside text.")
-        return _text(found)
 
-    return _REFERENCE.sub(replace, text)
+def _render_parts(parts: list[str], scope: Mapping[str, JsonValue], keep: frozenset[str]) -> str:
+    rendered = [parts[0]]  # texts, between them the expressions that are kept
+    for source, text in zip(parts[1::2], parts[2::2], strict=True):
+        expression = compile_expression(source, None)
+        if expression.roots & keep:
+            rendered += [f"{_OPENING}{source}}}", text]
+        else:
+            rendered[-1] += _text(expression.evaluate(scope), source) + text
+            if keep:
+                _require_no_opening(rendered[-1], source)
+    return "".join(rendered)
 
 
-def _text(value: JsonValue) -> str:
+def _text(value: JsonValue, source: str) -> str:
+    if isinstance(value, Mapping | list):
+        raise ExpressionError(f"{source} is not text and cannot stand inside text.")
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def look_up(path: str, scope: Mapping[str, JsonValue]) -> JsonValue:
-    """The value at a dotted path.
-
-    Raises:
-        InvalidRequestError: nothing is there; the message lists what is.
-    """
-    found: JsonValue = dict(scope)
-    for word in path.split("."):
-        if not isinstance(found, Mapping) or word not in found:
-            known = ", ".join(sorted(found)) if isinstance(found, Mapping) else "nothing"
-            raise InvalidRequestError(f"${{{path}}}: there is no '{word}'; there is {known}.")
-        found = found[word]
-    return found
+def _require_no_opening(value: JsonValue, source: str) -> None:
+    """A plan is read once more when its steps run: values must not look like expressions then."""
+    if next(templates(value), None) is not None:
+        raise ExpressionError(
+            f"{source}: its value would make '{_OPENING}', which begins an expression; change the "
+            "value, or the text around it."
+        )

@@ -6,7 +6,7 @@ import pytest
 from pydantic import JsonValue
 
 from core.errors import InvalidRequestError
-from core.workflows.template import look_up, references, render
+from core.workflows.template import ExpressionError, look_up, references, render
 
 SCOPE: dict[str, JsonValue] = {
     "parameters": {
@@ -16,6 +16,7 @@ SCOPE: dict[str, JsonValue] = {
         "nothing": None,
         "list": ["a"],
         "hostile": "${parameters.commit}",
+        "brace": "{steps.build.url}",
     }
 }
 KEEP = frozenset({"steps"})
@@ -47,8 +48,27 @@ def test_references_are_replaced_by_what_they_name(value: JsonValue, rendered: J
 
 
 def test_what_an_argument_holds_is_never_read_as_a_reference() -> None:
-    assert render("${parameters.hostile}", SCOPE, KEEP) == "${parameters.commit}"
-    assert render("say ${parameters.hostile}", SCOPE, KEEP) == "say ${parameters.commit}"
+    done = frozenset[str]()
+    assert render("${parameters.hostile}", SCOPE, done) == "${parameters.commit}"
+    assert render("say ${parameters.hostile}", SCOPE, done) == "say ${parameters.commit}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "${parameters.hostile}",
+        "say ${parameters.hostile} ${steps.build.url}",
+        "$${parameters.brace}",  # a price, and a value that makes a reference of it
+        "${'$' + parameters.brace}",
+        "${['$' + parameters.brace]}",
+        "${'$'}${parameters.brace}",
+    ],
+)
+def test_nothing_that_a_later_reading_would_take_for_an_expression_gets_into_a_plan(
+    text: str,
+) -> None:
+    with pytest.raises(ExpressionError, match=r"would make '\$\{'"):
+        render(text, SCOPE, KEEP)
 
 
 def test_references_to_later_steps_stay_until_then() -> None:
@@ -60,7 +80,7 @@ def test_references_to_later_steps_stay_until_then() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("${parameters.branch}", r"\$\{parameters.branch\}: there is no 'branch'; there is commit"),
+        ("${parameters.branch}", "parameters.branch: there is no 'branch'; there is brace, commit"),
         ("${secrets.token}", "there is no 'secrets'; there is parameters"),
         ("${parameters.commit.__class__}", "there is no '__class__'; there is nothing"),
         ("list: ${parameters.list}", "is not text and cannot stand inside text"),
@@ -72,7 +92,7 @@ def test_a_reference_that_names_nothing_says_what_there_is(text: str, says: str)
 
 
 def test_every_reference_is_found_however_deep() -> None:
-    value: JsonValue = {"a": ["${x.y} and ${z}", {"b": "${steps.s-1.v}"}], "c": 1}
+    value: JsonValue = {"a": ["${x.y} and ${z}", {"b": '${steps["s-1"].v}'}], "c": 1}
     assert list(references(value)) == ["x.y", "z", "steps.s-1.v"]
 
 
