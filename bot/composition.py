@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -24,6 +24,7 @@ from bot.handlers.intake import SOURCE as SLACK
 from bot.handlers.work import SlackWork
 from bot.models import make_orchestrator
 from bot.services import BotServices
+from bot.slack.cards import Cards
 from bot.slack.client import open_client
 from bot.slack.directory import SlackDirectory
 from bot.slack.escaping import LinkPolicy
@@ -31,13 +32,17 @@ from bot.slack.messenger import SlackMessenger
 from bot.slack.presenter import SlackPresenter
 from bot.transport import check_tokens, socket_mode, transport_of
 from bot.web import RUNBOOKS, serving, web_app
+from core.calendars.reader import Calendars
 from core.consistency import require_consistent
 from core.firings import FiringService
+from core.gates import GateStore
 from core.inbox import Delivery
 from core.incidents import IncidentStore
 from core.knowledge import KnowledgeBase
 from core.offers import OfferStore
+from core.replicas import Replica, only_process
 from core.security.audit import AuditLog
+from core.security.permissions import Permissions
 from core.security.policy import Roles
 from core.security.secrets import Secrets
 from core.services.ai import AIOrchestratorClient
@@ -45,7 +50,10 @@ from core.settings import Settings
 from core.state import ApplicationState
 from core.store.database import Database
 from core.store.inbox import SqlInbox
+from core.store.other_runs import OtherRuns
 from core.store.runs import RunStore
+from core.store.showing import Showing
+from core.takeover import Takeover
 from core.triggers import TriggerService
 from core.worker import InboxWorker
 from core.workflows.actions import ActionRegistry
@@ -54,6 +62,8 @@ from core.workflows.engine import RunEngine
 from core.workflows.execution import Execution
 from core.workflows.planning import Planner
 from core.workflows.service import WorkflowService
+from core.workflows.verdict import Judge
+from core.workflows.world import Worlds
 from integrations import registry
 from integrations.builtin import AskAssistant, PostMessage
 from integrations.events import events_of
@@ -94,8 +104,12 @@ class _Slack(NamedTuple):
 
 class _Work(NamedTuple):
     roles: Roles
+    permissions: Permissions
+    cards: Cards
     assistants: AssistantService
     workflows: WorkflowService
+    engine: RunEngine
+    showing: Showing
     display: Display
     offers: OfferStore
     triggers: TriggerService
@@ -117,12 +131,13 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
     async with AsyncExitStack() as stack:
         transport = transport_of(settings)
         ground = await _lay_ground(stack, settings)
-        slack = await _reach_slack(stack, settings, ground.database)
-        work = await _set_to_work(stack, settings, ground, slack)
+        replica = await _join(stack, settings, ground.database)
+        slack = await _reach_slack(stack, settings, ground.database, replica)
+        work = await _set_to_work(stack, ground, slack, replica)
 
-        inbox = SqlInbox(ground.database)
-        if ground.database.is_sqlite:
-            await inbox.release_all()  # nobody else can be at work on them
+        inbox = SqlInbox(ground.database, replica.id)
+        takeover = Takeover(replica, inbox, work.showing, work.engine.recover)
+        await takeover.look()
         events = _event_worker(inbox, ground, work)
         clock = Clock(ground.state.schedules, events)
         requests = InboxWorker(inbox, {}, _SLACK_IN_HAND)
@@ -144,7 +159,13 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
         background.start(
             load_models(ground.orchestrator, ground.knowledge, work.assistants, background)
         )
-        for task in (work.display.run(), requests.run(), events.run(), sweep(work.workflows)):
+        for task in (
+            work.display.run(),
+            requests.run(),
+            events.run(),
+            sweep(work.workflows),
+            takeover.run(),
+        ):
             background.start(task)
         clock.start()
         stack.callback(clock.close)
@@ -156,6 +177,7 @@ async def _lay_ground(stack: AsyncExitStack, settings: Settings) -> _Ground:
     state = ApplicationState.load(settings.config_dir)
     integrations = registry.load(state.integrations, read_secrets(settings))
     database = Database(settings.store_url)
+    stack.enter_context(only_process(database))
     await database.open()
     stack.push_async_callback(database.close)
     orchestrator = make_orchestrator(settings, state.models)
@@ -169,7 +191,23 @@ async def _lay_ground(stack: AsyncExitStack, settings: Settings) -> _Ground:
     return _Ground(state, integrations, database, orchestrator, knowledge)
 
 
-async def _reach_slack(stack: AsyncExitStack, settings: Settings, database: Database) -> _Slack:
+async def _join(stack: AsyncExitStack, settings: Settings, database: Database) -> Replica:
+    """Be one of the replicas, until all else has ended; if that ends before, so does all else."""
+    own = database
+    if not database.is_sqlite:
+        own = Database(settings.store_url)
+        stack.push_async_callback(own.close)
+    replica = Replica(own, settings.replica, timedelta(seconds=settings.replica_timeout))
+    await replica.join()
+    stack.push_async_callback(replica.leave)
+    life = await stack.enter_async_context(Background())
+    life.start(replica.live())
+    return replica
+
+
+async def _reach_slack(
+    stack: AsyncExitStack, settings: Settings, database: Database, replica: Replica
+) -> _Slack:
     token = settings.slack_bot_token
     client = await stack.enter_async_context(
         open_client(token.get_secret_value() if token else "", settings.slack_api_url)
@@ -178,11 +216,12 @@ async def _reach_slack(stack: AsyncExitStack, settings: Settings, database: Data
     directory = SlackDirectory(client)
     own_pages = (settings.base_url, settings.runbook_url or "")
     links = LinkPolicy(bases=tuple(base for base in own_pages if base))
-    return _Slack(client, directory, SlackMessenger(client, database, directory, links), links)
+    messenger = SlackMessenger(client, database, directory, links, replica.id)
+    return _Slack(client, directory, messenger, links)
 
 
 async def _set_to_work(
-    stack: AsyncExitStack, settings: Settings, ground: _Ground, slack: _Slack
+    stack: AsyncExitStack, ground: _Ground, slack: _Slack, replica: Replica
 ) -> _Work:
     state, database = ground.state, ground.database
     audit = AuditLog(database)
@@ -204,8 +243,13 @@ async def _set_to_work(
     await ground.integrations.start()
     stack.push_async_callback(ground.integrations.close)
 
-    display = Display(runs, SlackPresenter(slack.messenger, state.policy, roles))
-    engine = RunEngine(Execution(runs, actions, roles, display.touch), database, settings.replica)
+    showing = Showing(database, replica.id)
+    gates = GateStore(database, audit)
+    calendars = Calendars(state.folder)
+    judge = Judge(roles, Worlds(actions, OtherRuns(database), gates, calendars))
+    cards = Cards(state.policy, judge)
+    display = Display(runs, showing, SlackPresenter(slack.messenger, cards))
+    engine = RunEngine(Execution(runs, actions, roles, display.touch), database, replica.id)
     planner = Planner(state.policy, actions)
     workflows = WorkflowService(state, planner, runs, roles, engine, audit, display)
     engine.launch()
@@ -213,8 +257,12 @@ async def _set_to_work(
 
     return _Work(
         roles=roles,
+        permissions=Permissions(state.policy, roles, slack.directory.channel_name, state.workflows),
+        cards=cards,
         assistants=assistants,
         workflows=workflows,
+        engine=engine,
+        showing=showing,
         display=display,
         offers=offers,
         triggers=TriggerService(
@@ -249,6 +297,8 @@ def _bot_services(
         client=slack.client,
         workflows=work.workflows,
         roles=work.roles,
+        permissions=work.permissions,
+        cards=work.cards,
         orchestrator=ground.orchestrator,
         assistants=work.assistants,
         panel=panel(work.assistants, ground.state.assistants),

@@ -22,6 +22,8 @@ class Settings(BaseSettings):
         orchestrator_url: base URL of an OpenAI-compatible server (`http://host:8000/v1`);
             None runs the models on this machine.
         replica: name of this process among several on one database.
+        replica_timeout: seconds without a sign of life after which a replica is taken for dead
+            and its work taken over.
     """
 
     model_config = SettingsConfigDict(env_prefix="COUNTERSIGN_", frozen=True)
@@ -29,6 +31,7 @@ class Settings(BaseSettings):
     home: Path = Path("countersign-home")
     database_url: str | None = None
     replica: str = Field(default="local", pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    replica_timeout: float = Field(default=12, ge=2, le=300)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     command: str = Field(default="/ops", pattern=r"^/[a-z0-9_-]{1,31}$")

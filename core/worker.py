@@ -12,7 +12,7 @@ from core.inbox import Delivery, Handler
 from core.ports import PresentationError
 from core.store.inbox import SqlInbox
 
-_POLL_S = 2.0
+_POLL_S = 1.0  # what another replica has accepted and has no hand free for
 _ATTEMPTS = 5
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ class InboxWorker:
         return new
 
     async def run(self) -> None:
-        """Work for ever; cancel to stop. What is in hand then is handled again after a restart."""
+        """Work for ever; cancel to stop. What is in hand then is handled again, by whoever takes
+        over from this replica."""
         in_hand: set[asyncio.Task[None]] = set()
         async with asyncio.TaskGroup() as group:
             while True:

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Update, or_, select, update
+from sqlalchemy import select, tuple_, update
 
 from core.inbox import Delivery
 from core.records import storable_text
+from core.replicas import living
 from core.store.arrivals import Arrivals
 from core.store.database import Database
 from core.store.tables import deliveries
 
-_LEASE = timedelta(minutes=10)
+_log = logging.getLogger(__name__)
 
 
 class SqlInbox:
     """Persists deliveries and hands them to workers.
 
-    States: `received` -> `working` (leased until `due_at`) -> `done`, or `received` again after
-    an error (not before `due_at`), or `failed` when it will not be tried again by itself.
+    States: `received` -> `working` (in the hands of `holder`) -> `done`, or `received` again after
+    an error (not before `due_at`) or when its holder has died, or `failed` when it will not be
+    tried again by itself.
+
+    Args:
+        holder: id of this replica.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, holder: str = "local") -> None:
         self._database = database
+        self._holder = holder
         self._arrivals = Arrivals(database)
 
     async def accept(self, source: str, key: str, body: bytes, headers: Mapping[str, str]) -> bool:
@@ -45,25 +52,26 @@ class SqlInbox:
         return await self._arrivals.keep(row)
 
     async def claim(self, limit: int, kinds: Iterable[str]) -> list[Delivery]:
-        """Lease up to `limit` due deliveries of these kinds of source, oldest first."""
-        now = datetime.now(UTC)
+        """Take up to `limit` due deliveries of these kinds of source, oldest first."""
         due = (
             select(deliveries)
             .where(
-                or_(deliveries.c.state == "received", deliveries.c.state == "working"),
-                deliveries.c.due_at <= now,
+                deliveries.c.kind.in_(list(kinds)),
+                deliveries.c.state == "received",
+                deliveries.c.due_at <= datetime.now(UTC),
             )
-            .where(deliveries.c.kind.in_(list(kinds)))
             .order_by(deliveries.c.received_at)
             .limit(limit)
+            .with_for_update(skip_locked=True)  # nothing to SQLite, which has one writer
         )
-        if not self._database.is_sqlite:
-            due = due.with_for_update(skip_locked=True)
         async with self._database.write() as connection:
             rows = (await connection.execute(due)).all()
-            for row in rows:
+            if rows:
+                taken = tuple_(deliveries.c.source, deliveries.c.key).in_(
+                    [(row.source, row.key) for row in rows]
+                )
                 await connection.execute(
-                    self._of(row.source, row.key).values(state="working", due_at=now + _LEASE)
+                    update(deliveries).where(taken).values(state="working", holder=self._holder)
                 )
         return [
             Delivery(
@@ -79,8 +87,7 @@ class SqlInbox:
 
     async def finish(self, delivery: Delivery) -> None:
         """It was processed."""
-        async with self._database.write() as connection:
-            await connection.execute(self._of(delivery.source, delivery.key).values(state="done"))
+        await self._put_down(delivery, state="done")
 
     async def retry(self, delivery: Delivery, reason: str, delay: timedelta) -> None:
         """It failed and is due again after `delay`."""
@@ -90,25 +97,31 @@ class SqlInbox:
         """It failed for good; it stays, with the reason, and can be replayed."""
         await self._fail(delivery, "failed", reason, datetime.now(UTC))
 
-    async def release_all(self) -> None:
-        """Make every leased delivery due now: this process was the only one and has restarted."""
+    async def release_dead(self) -> None:
+        """Make due now what is in the hands of those who are not alive any more."""
         async with self._database.write() as connection:
             await connection.execute(
                 update(deliveries)
-                .where(deliveries.c.state == "working")
-                .values(state="received", due_at=datetime.now(UTC))
+                .where(deliveries.c.holder.is_not(None), deliveries.c.holder.not_in(living()))
+                .values(state="received", holder=None, due_at=datetime.now(UTC))
             )
 
     async def _fail(self, delivery: Delivery, state: str, reason: str, due_at: datetime) -> None:
-        values = {
-            "state": state,
-            "reason": storable_text(reason)[:2000],
-            "attempts": delivery.attempts + 1,
-            "due_at": due_at,
-        }
-        async with self._database.write() as connection:
-            await connection.execute(self._of(delivery.source, delivery.key).values(values))
+        reason = storable_text(reason)[:2000]
+        attempts = delivery.attempts + 1
+        await self._put_down(delivery, state=state, reason=reason, attempts=attempts, due_at=due_at)
 
-    @staticmethod
-    def _of(source: str, key: str) -> Update:
-        return update(deliveries).where(deliveries.c.source == source, deliveries.c.key == key)
+    async def _put_down(self, delivery: Delivery, **values: object) -> None:
+        """Change what this replica has in hand; what another has taken over stays as it is."""
+        async with self._database.write() as connection:
+            changed = await connection.execute(
+                update(deliveries)
+                .where(
+                    deliveries.c.source == delivery.source,
+                    deliveries.c.key == delivery.key,
+                    deliveries.c.holder == self._holder,
+                )
+                .values(holder=None, **values)
+            )
+        if changed.rowcount == 0:
+            _log.warning("%s %s was taken over by another", delivery.source, delivery.key)

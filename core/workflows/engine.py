@@ -6,6 +6,8 @@ file never breaks a run that is under way. Its id is the run's id: starting it t
 
 from __future__ import annotations
 
+import asyncio
+
 from dbos import (
     DBOS,
     DBOSConfig,
@@ -60,6 +62,10 @@ class RunEngine(DBOSConfiguredInstance):
     def close(self) -> None:
         """Stop DBOS; runs under way are recovered at the next launch."""
         DBOS.destroy()
+
+    async def recover(self, replicas: list[str]) -> None:
+        """Take over the runs that were under way in replicas which are dead; repeatable."""
+        await asyncio.to_thread(DBOS._recover_pending_workflows, replicas)
 
     async def start(self, run_id: str) -> None:
         """Begin an approved run; does nothing where it has begun already."""

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from core.inbox import Delivery
+from core.replicas import Replica
 from core.store.database import Database
 from core.store.inbox import SqlInbox
 from core.store.tables import deliveries
@@ -41,6 +42,12 @@ async def row(database: Database, key: str) -> Any:
     async with database.read() as connection:
         found = await connection.execute(select(deliveries).where(deliveries.c.key == key))
     return found.one()
+
+
+async def alive(database: Database, name: str) -> Replica:
+    replica = Replica(database, name, timedelta(seconds=30))
+    await replica.join()
+    return replica
 
 
 async def accept(inbox: SqlInbox, *keys: str, source: str = "webhook:github") -> None:
@@ -105,24 +112,45 @@ async def test_what_is_done_never_comes_again(inbox: SqlInbox, clock: Clock) -> 
     assert not await inbox.accept("webhook:github", "done", b"", {}), "a replay is no new one"
 
 
-async def test_a_worker_that_died_loses_its_lease_after_a_while(
-    inbox: SqlInbox, clock: Clock
+async def test_what_a_living_replica_has_in_hand_stays_there_however_long_it_takes(
+    database: Database, clock: Clock
 ) -> None:
-    await accept(inbox, "left")
-    await inbox.claim(1, ["webhook"])
-    clock.ahead = timedelta(minutes=9)
-    assert await inbox.claim(1, ["webhook"]) == []
-    clock.ahead = timedelta(minutes=11)
-    assert keys(await inbox.claim(1, ["webhook"])) == ["left"]
+    replica = await alive(database, "a")
+    mine, other = SqlInbox(database, replica.id), SqlInbox(database, "b")
+    await accept(mine, "long")
+    await mine.claim(1, ["webhook"])
+    clock.ahead = timedelta(days=1)
+    await other.release_dead()
+    assert await other.claim(1, ["webhook"]) == []
 
 
-async def test_after_a_restart_everything_leased_is_due_at_once(inbox: SqlInbox) -> None:
-    await accept(inbox, "a", "b", "c")
-    first, second, _ = await inbox.claim(3, ["webhook"])
-    await inbox.finish(first)
-    await inbox.give_up(second, "cannot be read")
-    await inbox.release_all()
-    assert keys(await inbox.claim(3, ["webhook"])) == ["c"]
+async def test_what_a_dead_replica_had_in_hand_is_due_at_once(database: Database) -> None:
+    replica = await alive(database, "a")
+    dead, other = SqlInbox(database, replica.id), SqlInbox(database, "b")
+    await accept(dead, "a", "b", "c")
+    first, second, _ = await dead.claim(3, ["webhook"])
+    await dead.finish(first)
+    await dead.give_up(second, "cannot be read")
+    await replica.leave()
+    await other.release_dead()
+    assert keys(await other.claim(3, ["webhook"])) == ["c"]
+
+
+async def test_a_replica_that_was_thought_dead_changes_nothing_that_another_has_taken_over(
+    database: Database, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    late, other = SqlInbox(database, "late"), SqlInbox(database, (await alive(database, "b")).id)
+    await accept(late, "d")
+    (delivery,) = await late.claim(1, ["webhook"])
+    await other.release_dead()
+    (taken,) = await other.claim(1, ["webhook"])
+    await late.finish(delivery)
+    await late.retry(delivery, "late", timedelta(0))
+    await late.give_up(delivery, "late")
+    assert (await row(database, "d")).state == "working"
+    assert "d was taken over by another" in caplog.text
+    await other.finish(taken)
+    assert (await row(database, "d")).state == "done"
 
 
 async def test_what_failed_is_due_again_after_the_delay_and_counts_its_attempts(

@@ -166,7 +166,7 @@ async def test_what_was_in_hand_when_the_process_ended_is_handled_after_the_rest
     async with working(database, first) as worker:
         await worker.accept("webhook:x", "cut", b"", {})
         await until(lambda: first.in_hand == 1, "it is in hand")
-    await SqlInbox(database).release_all()
+    await SqlInbox(database).release_dead()
     async with working(database, second):
         await reaches(database, "cut", "done")
     assert (first.handled, second.handled) == ([], ["cut"])
