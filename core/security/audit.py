@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -109,7 +109,7 @@ class AuditLog:
         async with self._database.write() as connection:
             await self.append(connection, actor, action, subject, details)
 
-    async def entries(self, after: int = 0) -> AsyncIterator[AuditEntry]:
+    async def entries(self, after: int = 0) -> AsyncGenerator[AuditEntry, None]:
         """The entries with a number above `after`, oldest first."""
         async with self._database.read() as connection:
             async for entry in _entries(connection, after):
@@ -121,13 +121,16 @@ class AuditLog:
             row = (await connection.execute(_HEAD)).one_or_none()
         return Head(*row) if row else Head(0, GENESIS)
 
-    async def verify(self) -> tuple[int, str | None]:
+    async def verify(self, known: str | None = None) -> tuple[int, str | None]:
         """Walk the chain to its head.
+
+        Args:
+            known: a hash that some entry must have, such as one that was noted earlier.
 
         Returns:
             The number of entries that are whole, and what is wrong after them or None.
         """
-        chain = Chain()
+        chain = Chain(known)
         async with self._database.read(snapshot=True) as connection:
             head = (await connection.execute(_HEAD)).one_or_none()
             async for entry in _entries(connection):
@@ -135,18 +138,22 @@ class AuditLog:
                     return chain.end.sequence, problem
         if head is None:
             return chain.end.sequence, "the head is missing"
-        return chain.end.sequence, chain.ends_at(Head(*head))
+        return chain.end.sequence, chain.misplaced(Head(*head)) or chain.unknown()
 
 
 class Chain:
     """Checks entries one after the other, wherever they come from.
 
+    Args:
+        known: a hash that must turn up.
+
     Attributes:
         end: the last entry that is whole.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: str | None = None) -> None:
         self.end = Head(0, GENESIS)
+        self._awaited = known
 
     def take(self, entry: AuditEntry) -> str | None:
         """Check the next entry; what is wrong with it, or None."""
@@ -156,9 +163,11 @@ class Chain:
         if entry.previous != self.end.hash or entry.hash != entry.computed_hash():
             return f"entry {expected} was altered or moved"
         self.end = Head(entry.sequence, entry.hash)
+        if entry.hash == self._awaited:
+            self._awaited = None
         return None
 
-    def ends_at(self, head: Head) -> str | None:
+    def misplaced(self, head: Head) -> str | None:
         """What is wrong with where the chain has ended, or None."""
         if head == self.end:
             return None
@@ -166,6 +175,12 @@ class Chain:
             missing = f"entries {self.end.sequence + 1} to {head.sequence} are missing"
             return f"{missing} at the end (the head is at entry {head.sequence})"
         return f"the head (entry {head.sequence}) is not the last entry"
+
+    def unknown(self) -> str | None:
+        """Whether the known hash has not turned up, in words, or None."""
+        if self._awaited is None:
+            return None
+        return f"no entry has the hash {self._awaited}: entries were removed or written anew"
 
 
 async def _entries(connection: AsyncConnection, after: int = 0) -> AsyncIterator[AuditEntry]:

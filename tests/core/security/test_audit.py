@@ -11,7 +11,7 @@ import rfc8785
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from core.security.audit import AuditLog
+from core.security.audit import AuditLog, Entry
 from core.store.database import Database
 from core.store.tables import audit, audit_head
 from tests.support.tampering import unguarded
@@ -203,6 +203,17 @@ async def test_appends_at_once_keep_the_chain(log: AuditLog) -> None:
         *(log.record("U1", "run.requested", f"at once {n}", {"n": n}) for n in range(40))
     )
     assert await log.verify() == (45, None)
+
+
+async def test_several_entries_at_once_are_links_of_the_chain(
+    log: AuditLog, database: Database
+) -> None:
+    several = [Entry("U1", "step.finished", f"run{n}", {"n": n}) for n in range(30)]
+    async with database.write() as connection:
+        await log.append_all(connection, several)
+        await log.append_all(connection, [])
+    assert await log.verify() == (35, None)
+    assert [e.subject async for e in log.entries(5)] == [entry.subject for entry in several]
 
 
 async def test_an_entry_is_there_only_if_its_effect_is(log: AuditLog, database: Database) -> None:
