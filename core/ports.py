@@ -5,6 +5,7 @@ Texts that come through here may hold anything an outsider wrote: the edge escap
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from core.errors import CountersignError
@@ -68,6 +69,24 @@ class Messenger(Protocol):
 
     async def announce(self, announcement: Announcement) -> PostedMessage:
         """Post an announcement once, by its key."""
+        ...
+
+
+class Caller(Messenger, Protocol):
+    """Also calls people to what needs them."""
+
+    async def call(
+        self, place: Place, groups: Sequence[str], users: Sequence[str], text: str, key: str
+    ) -> PostedMessage:
+        """Post plain text once, by `key`, in a way that these people are notified.
+
+        Args:
+            groups: user groups by handle, without `@`.
+            users: ids of people.
+
+        Raises:
+            PresentationError: it could not be posted now.
+        """
         ...
 
 

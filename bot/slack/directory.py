@@ -75,6 +75,7 @@ class SlackDirectory:
         self._members: _Remembered[frozenset[str]] = _Remembered(_GROUPS_S)
         self._people: _Remembered[Person] = _Remembered(_PEOPLE_S)
         self._channels: _Remembered[dict[str, str]] = _Remembered(_CHANNELS_S)
+        self._names: _Remembered[str] = _Remembered(_CHANNELS_S)
         self._me: Me | None = None
 
     async def group_members(self, handle: str) -> frozenset[str]:
@@ -135,6 +136,24 @@ class SlackDirectory:
             )
         return channels[name]
 
+    async def channel_name(self, channel: str) -> str:
+        """`#name` of a channel by its id.
+
+        Raises:
+            PresentationError: there is none that the bot can see, or Slack cannot be asked.
+        """
+        return await self._names.get(channel, lambda: self._find_name(channel))
+
+    async def group_id(self, handle: str) -> str | None:
+        """The id of the user group with this handle (without `@`); None where there is none, or
+        where Slack cannot be asked."""
+        try:
+            groups = await self._groups.get("all", self._find_groups)
+        except PresentationError as error:
+            _log.warning("@%s cannot be called now: %s", handle, error)
+            return None
+        return groups.get(handle)
+
     async def can_post_in(self, channel: str) -> bool:
         """Whether the bot is in a channel."""
         if channel.startswith("D"):
@@ -146,6 +165,11 @@ class SlackDirectory:
             _log.info("cannot post in %s: %s", channel, error)
             return False
         return bool(answer["channel"].get("is_member") or answer["channel"].get("is_im"))
+
+    async def _find_name(self, channel: str) -> str:
+        with slack_errors("look at the channel"):
+            answer = await self._client.conversations_info(channel=channel)
+        return "#" + str(answer["channel"].get("name") or channel)
 
     async def _find_members(self, handle: str) -> frozenset[str]:
         groups = await self._groups.get("all", self._find_groups)
