@@ -42,6 +42,7 @@ from core.knowledge import KnowledgeBase
 from core.offers import OfferStore
 from core.replicas import Replica, only_process
 from core.security.audit import AuditLog
+from core.security.audit_file import AuditFile
 from core.security.permissions import Permissions
 from core.security.policy import Roles
 from core.security.secrets import Secrets
@@ -51,6 +52,7 @@ from core.state import ApplicationState
 from core.store.database import Database
 from core.store.inbox import SqlInbox
 from core.store.other_runs import OtherRuns
+from core.store.roles import warn_of_ways
 from core.store.runs import RunStore
 from core.store.showing import Showing
 from core.takeover import Takeover
@@ -155,7 +157,10 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
         if transport == "socket":
             await stack.enter_async_context(socket_mode(app, settings))
 
+        copy = await _copy_audit(stack, settings, ground.database)
         background = await stack.enter_async_context(Background())
+        if copy is not None:
+            background.start(copy.follow())
         background.start(
             load_models(ground.orchestrator, ground.knowledge, work.assistants, background)
         )
@@ -180,6 +185,7 @@ async def _lay_ground(stack: AsyncExitStack, settings: Settings) -> _Ground:
     stack.enter_context(only_process(database))
     await database.open()
     stack.push_async_callback(database.close)
+    await warn_of_ways(database)
     orchestrator = make_orchestrator(settings, state.models)
     stack.push_async_callback(orchestrator.close)
     knowledge = KnowledgeBase(
@@ -189,6 +195,18 @@ async def _lay_ground(stack: AsyncExitStack, settings: Settings) -> _Ground:
         settings.data_dir / "embeddings.db",
     )
     return _Ground(state, integrations, database, orchestrator, knowledge)
+
+
+async def _copy_audit(
+    stack: AsyncExitStack, settings: Settings, database: Database
+) -> AuditFile | None:
+    """The audit log's copy, brought up to date now and once more at the end."""
+    if settings.audit_file is None:
+        return None
+    copy = AuditFile(settings.audit_file, AuditLog(database))
+    await copy.look()
+    stack.push_async_callback(copy.catch_up)
+    return copy
 
 
 async def _join(stack: AsyncExitStack, settings: Settings, database: Database) -> Replica:

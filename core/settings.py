@@ -21,6 +21,7 @@ class Settings(BaseSettings):
             our own HTTP service, which has no log-in and so shows them on loopback only.
         orchestrator_url: base URL of an OpenAI-compatible server (`http://host:8000/v1`);
             None runs the models on this machine.
+        audit_file: a file that the audit log is copied to, as JSON Lines; None writes none.
         replica: name of this process among several on one database.
         replica_timeout: seconds without a sign of life after which a replica is taken for dead
             and its work taken over.
@@ -30,6 +31,7 @@ class Settings(BaseSettings):
 
     home: Path = Path("countersign-home")
     database_url: str | None = None
+    audit_file: Path | None = None
     replica: str = Field(default="local", pattern=r"^[A-Za-z0-9_-]{1,40}$")
     replica_timeout: float = Field(default=12, ge=2, le=300)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

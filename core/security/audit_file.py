@@ -47,6 +47,7 @@ class AuditFile:
         self._path = path
         self._log = log
         self._written: int | None = None  # the last entry's number, where it is known
+        self._complaint = ""
 
     async def look(self) -> int:
         """Append what the file lacks.
@@ -66,17 +67,20 @@ class AuditFile:
                 break
         return count
 
+    async def catch_up(self) -> None:
+        """Look; what fails is logged, once, for the next look to do."""
+        try:
+            await self.look()
+            self._complaint = ""
+        except (ConfigurationError, SQLAlchemyError, OSError) as error:
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                _log.error("the audit file lags behind: %s", error)
+
     async def follow(self) -> None:
-        """Look every second. What fails is logged once and tried again."""
-        complaint = ""
+        """Catch up every second, for ever."""
         while True:
-            try:
-                await self.look()
-                complaint = ""
-            except (ConfigurationError, SQLAlchemyError, OSError) as error:
-                if str(error) != complaint:
-                    complaint = str(error)
-                    _log.error("the audit file lags behind: %s", complaint)
+            await self.catch_up()
             await asyncio.sleep(_LOOK_S)
 
     async def _step(self) -> int:
