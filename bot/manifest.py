@@ -34,6 +34,8 @@ SCOPES = {
     "conversations.list": "channels:read",
     "conversations.open": "im:write",
     "conversations.replies": "channels:history",
+    "files.completeUploadExternal": "files:write",
+    "files.getUploadURLExternal": "files:write",
     "usergroups.list": "usergroups:read",
     "usergroups.users.list": "usergroups:read",
     "users.info": "users:read",
@@ -97,7 +99,7 @@ def manifest(settings: Settings, state: ApplicationState, socket_mode: bool) -> 
                 {
                     "command": settings.command,
                     "description": "Run, countersign and ask",
-                    "usage_hint": "help | ask | run | approve | deny | runs | workflows",
+                    "usage_hint": "help | ask | run | runs | approve | deny | workflows",
                     "should_escape": True,
                     **url,
                 }

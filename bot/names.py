@@ -9,19 +9,48 @@ CANCEL = "run.cancel"
 RESOLVE_DONE = "run.resolve.done"
 RESOLVE_REPEAT = "run.resolve.repeat"
 RESOLVE_STOP = "run.resolve.stop"
+STEP_DONE = "run.step.done"
+STEP_NOT_DONE = "run.step.not_done"
+RETRY = "run.retry"
+RERUN = "run.again"
+DETAILS = "run.details"
+OPEN_RUN = "run.open"
+MENU = "run.menu"
+RUNS_NEWEST = "runs.newest"
+RUNS_OLDER = "runs.older"
 OPEN_OFFER = "form.offer"
 OPEN_WORKFLOW = "form.workflow"
 HOME_REFRESH = "home.refresh"
 
 RUN_FORM = "form.run"
 PHRASE_FORM = "form.phrase"
+GLASS_FORM = "form.glass"
+
+MENU_DETAILS = "details:"
+MENU_GLASS = "glass:"
+"""Beginnings of the values in a card's menu; the run's id follows."""
 
 PERSISTED_ACTIONS = frozenset(
-    {APPROVE, DENY, CANCEL, RESOLVE_DONE, RESOLVE_REPEAT, RESOLVE_STOP, HOME_REFRESH}
+    {
+        APPROVE,
+        DENY,
+        CANCEL,
+        RESOLVE_DONE,
+        RESOLVE_REPEAT,
+        RESOLVE_STOP,
+        STEP_DONE,
+        STEP_NOT_DONE,
+        RETRY,
+        RUNS_NEWEST,
+        RUNS_OLDER,
+        HOME_REFRESH,
+    }
 )
 """Presses that are kept and then worked on."""
 
-FORM_ACTIONS = frozenset({APPROVE_BY_PHRASE, OPEN_OFFER, OPEN_WORKFLOW})
+FORM_ACTIONS = frozenset(
+    {APPROVE_BY_PHRASE, OPEN_OFFER, OPEN_WORKFLOW, RERUN, DETAILS, OPEN_RUN, MENU}
+)
 """Presses that open a modal at once, because their trigger is good for 3 seconds only."""
 
 EVENTS = ("app_home_opened", "app_mention", "agent_session_stopped", "message")

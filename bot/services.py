@@ -10,11 +10,13 @@ from typing import Protocol
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.assistants.events import AnswerEvent, Question
+from bot.slack.cards import Cards
 from bot.slack.directory import SlackDirectory
 from bot.slack.escaping import LinkPolicy
 from bot.slack.messenger import SlackMessenger
 from core.inbox import Inbox
 from core.offers import OfferStore
+from core.security.permissions import Permissions
 from core.security.policy import Roles
 from core.services.ai import AIOrchestratorClient
 from core.services.manager import AIIntegrationManager
@@ -55,6 +57,8 @@ class BotServices:
     client: AsyncWebClient
     workflows: WorkflowService
     roles: Roles
+    permissions: Permissions
+    cards: Cards
     orchestrator: AIOrchestratorClient
     assistants: Assistants
     panel: AIIntegrationManager

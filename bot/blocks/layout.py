@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from slackblocks import (
@@ -97,6 +98,31 @@ def code(value: str) -> RichTextElement:
 def person(user: str) -> RichTextElement:
     """A person by Slack id, or the id as text where it is not one (`trigger:ci-failed`)."""
     return RichTextUser(user) if _USER_ID.fullmatch(user) else text(user)
+
+
+class _Date(RichText):
+    """The `date` element, which slackblocks does not have yet.
+
+    https://docs.slack.dev/reference/block-kit/blocks/rich-text-block#date-element-type
+    """
+
+    def __init__(self, at: datetime, pattern: str) -> None:
+        super().__init__(f"{at:%Y-%m-%d %H:%M %Z}")
+        self._at = at
+        self._pattern = pattern
+
+    def _resolve(self) -> dict[str, Any]:
+        return {
+            "type": "date",
+            "timestamp": int(self._at.timestamp()),
+            "format": self._pattern,
+            "fallback": self.text,
+        }
+
+
+def moment(at: datetime) -> RichTextElement:
+    """A moment, which Slack shows in the reader's own time zone."""
+    return _Date(at, "{date_short_pretty} at {time}")
 
 
 def with_people(value: str, users: Iterable[str]) -> list[RichTextElement]:

@@ -2,47 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from slackblocks import (
-    ActionsBlock,
     Block,
-    Button,
-    ConfirmationDialogue,
     ContextBlock,
     DividerBlock,
-    Element,
     Markdown,
-    PlainText,
+    RichTextElement,
     RichTextObject,
 )
 
-from bot import names
-from bot.blocks.layout import Content, bold, cut, dicts, header, note, paragraph, rich, text
+from bot.blocks.layout import (
+    Content,
+    bold,
+    bullets,
+    cut,
+    dicts,
+    header,
+    link,
+    note,
+    paragraph,
+    rich,
+    text,
+    with_people,
+)
+from bot.blocks.run_buttons import buttons, waiting_steps
+from bot.blocks.run_outline import duration, title
+from bot.blocks.run_output import outputs
 from bot.blocks.run_parts import (
     Budget,
+    escalation,
     facts,
     given,
     guardrails,
     origins,
-    progress,
     progress_line,
     signed,
-    step_parts,
     who_may_sign,
 )
+from bot.blocks.run_steps import planned, progress
 from bot.slack.escaping import escape_mrkdwn
-from core.records import Risk
 from core.security.policy import Role
+from core.workflows.guardrails import GuardrailState
+from core.workflows.needs import Need
 from core.workflows.run import Run, RunState
 
-Style = Literal["primary", "danger"]
-
 _BUDGET = 8_500
+_LINKS = 10
 _SHORTENED = "Some values are shown shortened here; the signature covers all of them."
-_TITLES = {
+_BEGUN = frozenset({RunState.RUNNING, RunState.ATTENTION, RunState.SUCCEEDED, RunState.FAILED})
+TITLES = {
     RunState.AWAITING: "Countersign",
     RunState.APPROVED: "Approved, about to begin",
     RunState.RUNNING: "Running",
@@ -56,52 +67,110 @@ _TITLES = {
 }
 
 
-def run_card(run: Run, now: datetime, roles: Mapping[str, Role]) -> Content:
-    """The card.
+@dataclass(frozen=True)
+class CardContext:
+    """What a card says that is not in the run itself.
 
-    Args:
-        run: with its guardrails judged, where it still waits.
-        now: for how long a step has been running.
-        roles: the policy's, to name the groups that may countersign.
+    Attributes:
+        roles: the policy's, to name the groups that hold them.
+        missing: what is still to be signed; None where that is not known.
+        glass: whether the policy lets anybody break the glass.
+        file: whether the file with the long output stands in the thread.
     """
+
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    missing: Sequence[Need] | None = None
+    glass: bool = False
+    file: bool = False
+
+
+def run_card(run: Run, context: CardContext) -> Content:
+    """The card. `run` must come with its guardrails judged, where it has not begun."""
     budget = Budget(_BUDGET)
-    title = f"{_TITLES[run.state]}: {run.plan.name}"
-    blocks: list[Block] = [header(title), rich(*_opening(run))]
+    head = f"{heading(run)}: {run.plan.name}"
+    blocks: list[Block] = [header(head), rich(*opening(run))]
     if run.state is RunState.AWAITING:
-        blocks += _plan_blocks(run, budget, roles)
+        blocks += _plan_blocks(run, budget, context)
     else:
-        outputs = run.state.final or run.state is RunState.ATTENTION
-        with_ = given(run.plan.arguments, budget)
-        blocks += [DividerBlock(), rich(*with_, *progress(run, now, budget, outputs))]
-        if parts := signed(run.signatures):
-            blocks.append(rich(*parts))
+        blocks += _progress_blocks(run, budget, context)
     blocks.append(_small_print(run))
-    if buttons := _buttons(run):
-        blocks.append(ActionsBlock(buttons, block_id=f"run:{run.id}"))
-    return Content(text=escape_mrkdwn(_spoken(run, title)), blocks=dicts(blocks))
+    blocks += buttons(run, context.glass)
+    return Content(text=escape_mrkdwn(_spoken(run, head)), blocks=dicts(blocks))
 
 
-def _opening(run: Run) -> list[RichTextObject]:
+def heading(run: Run) -> str:
+    """Where the run is, in words."""
+    if run.state is RunState.ATTENTION and waiting_steps(run):
+        return "Waits for a person"
+    held = any(result.state is GuardrailState.WAITING for result in run.guardrails)
+    if run.state is RunState.APPROVED and held:
+        return "Approved, waits for its turn"
+    return TITLES[run.state]
+
+
+def opening(run: Run) -> list[RichTextObject]:
+    """What it is for, who asked, and why it ended as it did."""
     parts: list[RichTextObject] = [paragraph([text(run.plan.objective)]), facts(run)]
     if run.reason:
-        parts.append(paragraph([bold("Why: "), text(cut(run.reason, 800))]))
+        people = [run.requester, *(signature.user for signature in run.signatures)]
+        why = with_people(cut(run.reason, 1_200), people)
+        parts.append(paragraph([bold("Why: "), *why]))
     return parts
 
 
-def _plan_blocks(run: Run, budget: Budget, roles: Mapping[str, Role]) -> list[Block]:
-    parts: list[RichTextObject] = [paragraph([bold("What will run, exactly")])]
-    for position, step in enumerate(run.plan.steps, start=1):
-        parts += step_parts(position, step, budget, preview=True)
-    blocks: list[Block] = [DividerBlock(), rich(*parts)]
+def summary(run: Run) -> list[RichTextObject]:
+    """How a run that has ended went: steps, time, links."""
+    if not run.state.final or not any(step.attempts for step in run.steps):
+        return []
+    words = progress_line(run)
+    begun = [step.started_at for step in run.steps if step.started_at]
+    ended = [step.finished_at for step in run.steps if step.finished_at]
+    if begun and ended:
+        words += f" in {duration((max(ended) - min(begun)).total_seconds())}"
+    line: list[RichTextElement] = [bold("In short: "), text(words)]
+    steps = {step.id: step for step in run.plan.steps}
+    links = {p.link: cut(title(steps[p.step_id]), 100) for p in run.steps if p.link}
+    named = [[link(url, name)] for url, name in links.items()][:_LINKS]
+    return [paragraph(line), bullets(*named)] if named else [paragraph(line)]
+
+
+def _plan_blocks(run: Run, budget: Budget, context: CardContext) -> list[Block]:
+    blocks: list[Block] = [DividerBlock(), rich(*planned(run.plan, budget))]
     if where := origins(run.plan.arguments, run.requester, budget):
         blocks += [DividerBlock(), rich(*where)]
     if rules := guardrails(run.guardrails, run):
         blocks += [DividerBlock(), rich(*rules)]
+    signers = [*signed(run.signatures)]
     if run.approval:
-        blocks.append(rich(who_may_sign(run.approval, roles)))
+        signers += who_may_sign(run.approval, context.roles, context.missing)
+    if signers := [*signers, *escalation(run)]:
+        blocks.append(rich(*signers))
     if budget.shortened:
         blocks.append(note(_SHORTENED))
     return blocks
+
+
+def _progress_blocks(run: Run, budget: Budget, context: CardContext) -> list[Block]:
+    printed = outputs(run)
+    steps = progress(run, budget, printed.shown, links=not run.state.final)
+    blocks: list[Block] = [DividerBlock(), rich(*given(run.plan.arguments, budget), *steps)]
+    closing = [*summary(run), *_telling_guardrails(run), *signed(run.signatures)]
+    if closing:
+        blocks += [DividerBlock(), rich(*closing)]
+    if printed.file and context.file:
+        blocks.append(note(f"The whole output is in this thread: {printed.name}"))
+    return blocks
+
+
+def _telling_guardrails(run: Run) -> list[RichTextObject]:
+    """Of a run that waits for nobody, only the guardrails that hold it, or gave way."""
+    kept = GuardrailState.MET if run.state is RunState.APPROVED else None
+    told = [
+        result
+        for result in run.guardrails
+        if result.state is GuardrailState.OVERRIDDEN or (kept and result.state is not kept)
+    ]
+    return guardrails(told, run)
 
 
 def _small_print(run: Run) -> Block:
@@ -114,98 +183,16 @@ def _small_print(run: Run) -> Block:
     return ContextBlock([Markdown(" · ".join(parts))])
 
 
-def _buttons(run: Run) -> list[Element]:
-    if run.state is RunState.AWAITING:
-        return [_approve(run), _deny(run), _cancel(run)]
-    if run.state in {RunState.APPROVED, RunState.RUNNING}:
-        return [_cancel(run)]
-    if run.state is RunState.ATTENTION:
-        return _resolutions(run)
-    return []
-
-
-def _approve(run: Run) -> Button:
-    destructive = run.plan.risk is Risk.DESTRUCTIVE
-    style: Style = "danger" if destructive else "primary"
-    if run.approval and run.approval.phrase:  # its form is the confirmation
-        return Button("Approve…", names.APPROVE_BY_PHRASE, value=run.id, style=style)
-    where = f" on {', '.join(run.plan.targets)}" if run.plan.targets else ""
-    what = f"{run.plan.name}{where}, environment {run.plan.environment}."
-    return Button(
-        "Approve",
-        names.APPROVE,
-        value=run.id,
-        style=style,
-        confirm=_confirm(
-            "Countersign this plan?",
-            f"You sign exactly the plan on this card (risk: {run.plan.risk}). {what}",
-            "Approve",
-            style,
-        ),
-    )
-
-
-def _deny(run: Run) -> Button:
-    return Button(
-        "Deny",
-        names.DENY,
-        value=run.id,
-        confirm=_confirm(
-            "Deny this run?",
-            "That ends it. To give a reason, reply in the thread: deny REASON",
-            "Deny",
-            "danger",
-        ),
-    )
-
-
-def _cancel(run: Run) -> Button:
-    return Button(
-        "Cancel run",
-        names.CANCEL,
-        value=run.id,
-        confirm=_confirm(
-            "Cancel this run?", "It stops before its next step; what was done stays.", "Cancel run"
-        ),
-    )
-
-
-def _resolutions(run: Run) -> list[Element]:
-    return [
-        Button("It was done", names.RESOLVE_DONE, value=run.id),
-        Button(
-            "Do it again",
-            names.RESOLVE_REPEAT,
-            value=run.id,
-            confirm=_confirm(
-                "Do the step again?",
-                "Only if you know that it had no effect: otherwise it has two.",
-                "Do it again",
-                "danger",
-            ),
-        ),
-        Button(
-            "Stop",
-            names.RESOLVE_STOP,
-            value=run.id,
-            style="danger",
-            confirm=_confirm("Stop this run?", "No further step is done.", "Stop", "danger"),
-        ),
-    ]
-
-
-def _confirm(title: str, body: str, yes: str, style: Style = "primary") -> ConfirmationDialogue:
-    return ConfirmationDialogue(title, PlainText(cut(body, 300)), yes, "Not now", style=style)
-
-
-def _spoken(run: Run, title: str) -> str:
+def _spoken(run: Run, head: str) -> str:
     """What a notification or a screen reader says."""
     plan = run.plan
     where = f" on {', '.join(plan.targets)}" if plan.targets else ""
-    sentence = f"{title}{where}, environment {plan.environment}, risk {plan.risk}. Run {run.id}, "
+    sentence = f"{head}{where}, environment {plan.environment}, risk {plan.risk}. Run {run.id}, "
     sentence += f"asked for by {run.requester} through {run.origin}."
     if run.state is RunState.AWAITING and run.approval:
         sentence += f" {run.approval.describe()}. Use its buttons, or reply approve or deny."
-    elif run.state in {RunState.RUNNING, RunState.ATTENTION, RunState.SUCCEEDED}:
+    elif run.state in _BEGUN:
         sentence += f" {progress_line(run)}."
+    for step in waiting_steps(run):
+        sentence += f" To be done by a person: {step.description}"
     return cut(f"{sentence} {run.reason}".strip(), 2_500)

@@ -5,12 +5,13 @@ What the form was filled with beforehand stays on our side: the modal carries th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from pydantic import Field, ValidationError
 from slackblocks import (
     Block,
     ChannelSelectMenu,
+    CheckboxGroup,
     Element,
     InputBlock,
     ModalView,
@@ -19,13 +20,15 @@ from slackblocks import (
     PlainText,
     PlainTextInput,
     RadioButtonGroup,
+    StaticMultiSelectMenu,
     StaticSelectMenu,
 )
 
 from bot import names
 from bot.blocks.layout import Json, bold, cut, note, paragraph, rich, text, without_made_up_id
+from bot.blocks.run_parts import written
 from core.errors import InvalidRequestError
-from core.records import Frozen, Provenance, Scalar
+from core.records import Frozen, Provenance, Scalar, Value
 from core.state import AIWorkflow
 from core.workflows.definition import Parameter
 from core.workflows.plan import PlannedArgument
@@ -33,6 +36,9 @@ from core.workflows.plan import PlannedArgument
 _PREFIX = "parameter:"
 _ELEMENT = "value"
 PLACE_BLOCK = "place"
+CONFIRM_BLOCK = "confirm"
+_LIST_CHARACTERS = 3_000
+_MOST_TICKS = 10  # Slack's limit of checkboxes in a group
 
 
 class FormState(Frozen):
@@ -74,6 +80,8 @@ def run_form(workflow: AIWorkflow, state: FormState, given: Mapping[str, Planned
         blocks.append(rich(paragraph([bold(words)])))
     for name, parameter in workflow.parameters.items():
         blocks.append(_input(name, parameter, given.get(name)))
+    if by_model := [name for name in workflow.parameters if _by_a_model(given.get(name))]:
+        blocks.append(_ticks({name: written(given[name].value) for name in by_model}))
     if not state.channel:
         blocks.append(
             InputBlock(
@@ -105,7 +113,7 @@ def refusal_view(words: str) -> Json:
 
 def read_form(
     workflow: AIWorkflow, values: Mapping[str, Mapping[str, Json]]
-) -> tuple[dict[str, Scalar], dict[str, str]]:
+) -> tuple[dict[str, Value], dict[str, str]]:
     """The values of a submission, and for each input that is wrong what to change.
 
     Args:
@@ -114,7 +122,7 @@ def read_form(
     Returns:
         Values by parameter (those left empty are missing), and errors by block id.
     """
-    found: dict[str, Scalar] = {}
+    found: dict[str, Value] = {}
     errors: dict[str, str] = {}
     for name, parameter in workflow.parameters.items():
         block = _PREFIX + name
@@ -124,7 +132,7 @@ def read_form(
                 errors[block] = f"{name} is needed: {cut(parameter.description, 150)}"
             continue
         try:
-            found[name] = parameter.read(name, _choice(parameter, raw))
+            found[name] = parameter.read(name, _chosen_values(parameter, raw))
         except InvalidRequestError as error:
             errors[block] = cut(str(error), 300)
     return found, errors
@@ -136,17 +144,34 @@ def read_place(values: Mapping[str, Mapping[str, Json]]) -> str:
     return chosen if isinstance(chosen, str) else ""
 
 
+def read_ticks(values: Mapping[str, Mapping[str, Json]]) -> tuple[str, ...]:
+    """The model-written values that the person has ticked, by name."""
+    ticked = values.get(CONFIRM_BLOCK, {}).get(_ELEMENT, {}).get("selected_options") or []
+    return tuple(str(option.get("value", "")) for option in ticked)
+
+
 def with_provenance(
-    values: Mapping[str, Scalar], given: Mapping[str, PlannedArgument], user: str
+    values: Mapping[str, Value],
+    given: Mapping[str, PlannedArgument],
+    user: str,
+    ticked: Collection[str] = (),
 ) -> dict[str, PlannedArgument]:
-    """Arguments of a submitted form: what was left as it was keeps where it came from."""
+    """Arguments of a submitted form: what was left as it was keeps where it came from.
+
+    Args:
+        ticked: of those values the ones that `user` has confirmed.
+    """
     typed = Provenance(kind="person", detail=f"form, {user}")
-    return {
-        name: given[name]
-        if name in given and given[name].value == value
-        else PlannedArgument(value=value, provenance=typed)
-        for name, value in values.items()
-    }
+    arguments = {}
+    for name, value in values.items():
+        argument = given.get(name)
+        if argument is None or argument.value != value:
+            argument = PlannedArgument(value=value, provenance=typed)
+        elif name in ticked and _by_a_model(argument):
+            confirmed = argument.provenance.model_copy(update={"confirmed_by": user})
+            argument = PlannedArgument(value=value, provenance=confirmed)
+        arguments[name] = argument
+    return arguments
 
 
 def _input(name: str, parameter: Parameter, given: PlannedArgument | None) -> InputBlock:
@@ -164,7 +189,31 @@ def _input(name: str, parameter: Parameter, given: PlannedArgument | None) -> In
     )
 
 
-def _element(parameter: Parameter, initial: Scalar | None) -> Element:
+def _by_a_model(argument: PlannedArgument | None) -> bool:
+    """Whether a model has written a value and nobody has confirmed it."""
+    if argument is None:
+        return False
+    return argument.provenance.kind == "model" and not argument.provenance.trusted
+
+
+def _ticks(values: Mapping[str, str]) -> InputBlock:
+    """For each model-written value a box in which a person takes it as theirs."""
+    options = [
+        Option(PlainText(cut(f"{name}: {value}", 75)), name)
+        for name, value in list(values.items())[:_MOST_TICKS]
+    ]
+    return InputBlock(
+        PlainText("I have checked what a model wrote"),
+        CheckboxGroup(_ELEMENT, options),
+        block_id=CONFIRM_BLOCK,
+        hint=PlainText("Nothing destructive takes a value that only a model wrote."),
+        optional=True,
+    )
+
+
+def _element(parameter: Parameter, initial: Value | None) -> Element:
+    if parameter.type == "list":
+        return _list_element(parameter, initial if isinstance(initial, tuple) else ())
     if parameter.choices:
         options = _options([str(choice) for choice in parameter.choices])
         chosen = _chosen(options, None if initial is None else str(initial), parameter)
@@ -192,6 +241,22 @@ def _element(parameter: Parameter, initial: Scalar | None) -> Element:
     )
 
 
+def _list_element(parameter: Parameter, initial: tuple[str, ...]) -> Element:
+    """A menu of the choices, or a field with one item a line."""
+    if parameter.choices:
+        options = _options([str(choice) for choice in parameter.choices])
+        pairs = zip(options, parameter.choices, strict=True)
+        chosen = [option for option, choice in pairs if str(choice) in initial]
+        return StaticMultiSelectMenu(_ELEMENT, options=options, initial_options=chosen or None)
+    return PlainTextInput(
+        _ELEMENT,
+        initial_value=cut("\n".join(initial), _LIST_CHARACTERS, "") or None,
+        placeholder=PlainText("one a line"),
+        multiline=True,
+        max_length=_LIST_CHARACTERS,
+    )
+
+
 def _options(choices: list[str]) -> list[Option]:
     """Options by position, because a value may be longer than an option's value can be."""
     return [
@@ -213,10 +278,23 @@ def _bound(parameter: Parameter, bound: float | None) -> str | None:
     return str(int(bound)) if parameter.type == "integer" else format(bound, "f")
 
 
-def _raw(element: Json) -> str | None:
+def _raw(element: Json) -> str | tuple[str, ...] | None:
+    """What was typed or chosen: None where nothing was."""
+    several = element.get("selected_options")
+    if isinstance(several, list):
+        return tuple(str(option.get("value")) for option in several) or None
     chosen = element.get("selected_option")
     value = chosen.get("value") if isinstance(chosen, dict) else element.get("value")
     return value if isinstance(value, str) and value != "" else None
+
+
+def _chosen_values(parameter: Parameter, raw: str | tuple[str, ...]) -> Value:
+    """What is meant, where `raw` holds positions of choices, or the lines of a list."""
+    if parameter.type != "list":
+        return _choice(parameter, raw if isinstance(raw, str) else "")
+    if not parameter.choices and isinstance(raw, str):
+        return tuple(item for line in raw.splitlines() for item in line.split(","))
+    return tuple(str(_choice(parameter, item)) for item in raw)
 
 
 def _choice(parameter: Parameter, raw: str) -> Scalar:

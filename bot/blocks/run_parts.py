@@ -1,15 +1,12 @@
-"""The parts of a run's card: steps, origins of values, guardrails, progress, countersignatures.
+"""The parts of a run's card besides its steps: facts, values, guardrails, countersignatures.
 
 Everything in them is text elements: what a webhook, a model or a program wrote stays text.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 
-from pydantic import JsonValue
 from slackblocks import RichTextElement, RichTextObject
 
 from bot.blocks.layout import (
@@ -17,34 +14,32 @@ from bot.blocks.layout import (
     bullets,
     code,
     cut,
-    link,
+    moment,
     paragraph,
     person,
-    preformatted,
     text,
     with_people,
 )
-from core.records import Provenance, Risk, Scalar
+from bot.blocks.run_outline import duration, positions
+from core.records import Provenance, Risk, Value
 from core.security.policy import Role
 from core.workflows.guardrails import Approval, GuardrailResult, GuardrailState
-from core.workflows.plan import PlannedArgument, PlannedStep
-from core.workflows.run import Run, StepProgress, StepState
+from core.workflows.needs import Need
+from core.workflows.plan import PlannedArgument
+from core.workflows.run import Run, RunState, StepState
 from core.workflows.signatures import Decision, Signature
 
 _GUARDRAIL = {
-    GuardrailState.MET: "Met",
+    GuardrailState.MET: "✓ Met",
     GuardrailState.WAITING: "Waiting",
-    GuardrailState.BLOCKED: "Blocked",
+    GuardrailState.BLOCKED: "✕ Blocked",
+    GuardrailState.OVERRIDDEN: "! Overridden by breaking the glass",
 }
-_STEP = {
-    StepState.PENDING: "Not begun",
-    StepState.RUNNING: "Running",
-    StepState.SUCCEEDED: "Done",
-    StepState.FAILED: "Failed",
-    StepState.UNKNOWN: "Cut off, outcome not known",
-    StepState.SKIPPED: "Skipped",
+_SIGNED = {
+    Decision.APPROVE: "Approved by ",
+    Decision.DENY: "Denied by ",
+    Decision.BREAK_GLASS: "Glass broken by ",
 }
-_SIGN = {GuardrailState.MET: "✓ ", GuardrailState.WAITING: "", GuardrailState.BLOCKED: "✕ "}
 _SOURCE = {
     "person": "typed by a person, ",
     "definition": "",
@@ -53,6 +48,9 @@ _SOURCE = {
     "model": "model output, ",
     "step": "earlier step's output, ",
 }
+
+
+_MOST_TARGETS = 12
 
 
 class Budget:
@@ -80,36 +78,17 @@ def facts(run: Run) -> RichTextObject:
     """Who asked, through what, and the blast radius."""
     plan = run.plan
     radius: list[RichTextElement] = [bold("Touches: ")]
-    for position, target in enumerate(plan.targets):
+    for position, target in enumerate(plan.targets[:_MOST_TARGETS]):
         radius += [text(", "), code(cut(target, 200))] if position else [code(cut(target, 200))]
+    if len(plan.targets) > _MOST_TARGETS:
+        radius.append(text(f" and {len(plan.targets) - _MOST_TARGETS} more"))
+    if len(plan.targets) > 1:
+        radius.append(text(f" ({len(plan.targets)} in all)"))
     lines = [
         [bold("Asked for by: "), person(run.requester), text(f" through {cut(run.origin, 300)}")],
-        [bold("Environment: "), text(plan.environment), text(" · "), *_risk(plan.risk)],
+        [bold("Environment: "), text(plan.environment), text(" · "), *risk(plan.risk)],
     ]
     return bullets(*lines, radius) if plan.targets else bullets(*lines)
-
-
-def step_parts(
-    position: int, step: PlannedStep, budget: Budget, preview: bool
-) -> list[RichTextObject]:
-    """One step as it will run: what, with which arguments, and its dry run's output."""
-    title: list[RichTextElement] = [bold(f"{position}. {step.name}"), text(" · ")]
-    parts: list[RichTextObject] = [
-        paragraph(
-            [*title, *_risk(step.risk), text(" · "), code(step.action)],
-            [text(budget.take(step.description, 500))],
-        )
-    ]
-    if step.arguments:
-        parts.append(bullets(*(_argument(k, v, budget) for k, v in step.arguments.items())))
-    if step.untrusted:
-        names = ", ".join(step.untrusted)
-        parts.append(paragraph([bold(f"Untrusted values in this step: {names}")]))
-    if preview and step.preview is not None and not step.preview.strip():
-        parts.append(paragraph([text("Dry run: it would print nothing.")]))
-    elif preview and step.preview and (room := budget.room(1_500)) > 100:
-        parts += [paragraph([text("Dry run:")]), preformatted(step.preview, room)]
-    return parts
 
 
 def origins(
@@ -122,7 +101,7 @@ def origins(
         [
             code(name),
             text(" = "),
-            code(budget.take(_value(argument.value), 200)),
+            code(budget.take(written(argument.value), 200)),
             text(" — "),
             *_provenance(argument.provenance, requester),
         ]
@@ -131,14 +110,16 @@ def origins(
     return [paragraph([bold("Where the values came from")]), bullets(*lines)]
 
 
-def guardrails(results: tuple[GuardrailResult, ...], run: Run) -> list[RichTextObject]:
+def guardrails(results: Sequence[GuardrailResult], run: Run) -> list[RichTextObject]:
     """Each guardrail with its state and the evidence."""
     if not results:
         return []
-    people = [run.requester, *(signature.user for signature in run.signatures)]
+    people = [run.requester]
+    for signature in run.signatures:
+        people += [signature.user, signature.on_behalf or signature.user]
     lines: list[list[RichTextElement]] = [
         [
-            bold(_SIGN[result.state] + _GUARDRAIL[result.state]),
+            bold(_GUARDRAIL[result.state]),
             text(f": {cut(result.description, 300)} — "),
             *with_people(cut(result.evidence, 300), people),
         ]
@@ -147,28 +128,50 @@ def guardrails(results: tuple[GuardrailResult, ...], run: Run) -> list[RichTextO
     return [paragraph([bold("Guardrails")]), bullets(*lines)]
 
 
-def who_may_sign(approval: Approval, roles: Mapping[str, Role]) -> RichTextObject:
-    """The roles that countersign, with the groups that hold them, as text: nobody is pinged."""
-    named = []
-    for name in approval.roles:
-        role = roles.get(name)
-        groups = ", ".join(f"@{group}" for group in role.groups) if role else ""
-        named.append(f"{name} ({groups})" if groups else name)
+def who_may_sign(
+    approval: Approval, roles: Mapping[str, Role], missing: Sequence[Need] | None
+) -> list[RichTextObject]:
+    """Who must still countersign, with the groups that hold the roles; nobody is pinged.
+
+    Args:
+        missing: what is still to be signed; None where that is not known.
+    """
+    needs = approval.needs if missing is None else missing
     rule = ", not the requester" if approval.four_eyes else ""
-    people = "1 person" if approval.count == 1 else f"{approval.count} people"
-    words = f"{people} with the role {' or '.join(named)}{rule}"
-    return paragraph([bold("Who may countersign: "), text(words)])
+    lines = [_need(need, roles) + rule for need in needs]
+    if approval.sequential and missing:
+        lines += [f"then {_need(need, roles)}{rule}" for need in _later(approval, missing[0])]
+    if len(lines) > 1:
+        who = [paragraph([bold("Who must still countersign")])]
+        return [*who, bullets(*([text(line)] for line in lines))]
+    return [paragraph([bold("Who may countersign: "), text(line)]) for line in lines]
 
 
-def signed(signatures: tuple[Signature, ...]) -> list[RichTextObject]:
+def escalation(run: Run) -> list[RichTextObject]:
+    """Who is called when nobody signs."""
+    plan = run.plan.escalation
+    if plan is None or run.state is not RunState.AWAITING:
+        return []
+    steps = ", ".join(
+        f"{role} after {duration(plan.after_s * count)}"
+        for count, role in enumerate(plan.roles, start=1)
+    )
+    return [paragraph([bold("If nobody signs, called are: "), text(steps)])]
+
+
+def signed(signatures: Sequence[Signature]) -> list[RichTextObject]:
     """Who said what."""
     if not signatures:
         return []
     lines = []
     for signature in signatures:
-        word = "Approved by " if signature.decision is Decision.APPROVE else "Denied by "
-        comment = f": {cut(signature.comment, 300)}" if signature.comment else ""
-        lines.append([text(word), person(signature.user), text(comment)])
+        line: list[RichTextElement] = [text(_SIGNED[signature.decision]), person(signature.user)]
+        if signature.on_behalf is not None:
+            line += [text(" on behalf of "), person(signature.on_behalf)]
+        line += [text(", "), moment(signature.at)]
+        if signature.comment:
+            line.append(text(f": {cut(signature.comment, 300)}"))
+        lines.append(line)
     return [paragraph([bold("Countersignatures")]), bullets(*lines)]
 
 
@@ -177,84 +180,55 @@ def given(arguments: Mapping[str, PlannedArgument], budget: Budget) -> list[Rich
     if not arguments:
         return []
     parts: list[RichTextElement] = [bold("With: ")]
-    for name, argument in arguments.items():
-        parts += [code(name), text(" "), code(budget.take(_value(argument.value), 120)), text("  ")]
+    for position, (name, argument) in enumerate(arguments.items()):
+        value = budget.take(written(argument.value), 120)
+        parts += [text(" · " if position else ""), code(name), text(" "), code(value)]
     return [paragraph(parts)]
 
 
-def progress(run: Run, now: datetime, budget: Budget, outputs: bool) -> list[RichTextObject]:
-    """How far each step is, with its time and what came of it."""
-    parts: list[RichTextObject] = []
-    done = {step.step_id: step for step in run.steps}
-    for position, step in enumerate(run.plan.steps, start=1):
-        state = done.get(step.id, StepProgress(step_id=step.id))
-        parts.append(_step_line(position, step, state, now, budget))
-        if outputs and state.output and (room := budget.room(2_500)) > 100:
-            parts.append(preformatted(state.output, room))
-    return parts
-
-
 def progress_line(run: Run) -> str:
-    """`2 of 3 steps done`, for notifications."""
-    done = sum(step.state is StepState.SUCCEEDED for step in run.steps)
-    return f"{done} of {len(run.plan.steps)} steps done"
+    """`2 of 3 steps done`, for notifications; what undoes or follows a failure is not counted."""
+    aside = {step.undo for step in run.plan.steps if step.undo is not None}
+    aside |= set(positions(run.plan.on_failure))
+    states = {step.step_id: step.state for step in run.steps}
+    own = [step for at, step in enumerate(run.plan.steps) if at not in aside]
+    done = sum(states.get(step.id) is StepState.SUCCEEDED for step in own)
+    return f"{done} of {len(own)} steps done"
 
 
-def _step_line(
-    position: int, step: PlannedStep, state: StepProgress, now: datetime, budget: Budget
-) -> RichTextObject:
-    words = _STEP[state.state]
-    if duration := _duration(state, now):
-        words += f", {duration}"
-    if state.attempts > 1:
-        words += f", attempt {state.attempts}"
-    line: list[RichTextElement] = [bold(f"{position}. {step.name}"), text(f" · {words}")]
-    below: list[RichTextElement] = []
-    if state.state is not StepState.SUCCEEDED:  # where it says itself what it has done
-        below.append(text(budget.take(step.description, 400)))
-    if state.summary:
-        below += [text("\n")] if below else []
-        below.append(text(budget.take(state.summary, 600)))
-    if state.link:
-        below += [text(" "), link(state.link, "Look at it")]
-    return paragraph(line, below) if below else paragraph(line)
+def risk(value: Risk) -> list[RichTextElement]:
+    """A risk, in bold where there is one."""
+    return [bold(f"risk: {value}") if value is not Risk.READ else text(f"risk: {value}")]
 
 
-def _duration(state: StepProgress, now: datetime) -> str:
-    if state.started_at is None or state.state is StepState.PENDING:
-        return ""
-    if state.state is StepState.RUNNING:
-        return f"for {_seconds((now - state.started_at).total_seconds())}"
-    if state.finished_at is None:
-        return ""
-    return _seconds((state.finished_at - state.started_at).total_seconds())
-
-
-def _seconds(value: float) -> str:
-    if value < 60:
-        return f"{max(value, 0):.1f} s"
-    minutes, seconds = divmod(round(value), 60)
-    return f"{minutes} min {seconds} s"
-
-
-def _risk(risk: Risk) -> list[RichTextElement]:
-    return [bold(f"risk: {risk}") if risk is not Risk.READ else text(f"risk: {risk}")]
-
-
-def _argument(name: str, value: JsonValue, budget: Budget) -> list[RichTextElement]:
-    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return [code(name), text(": "), code(budget.take(shown, 300))]
-
-
-def _value(value: Scalar) -> str:
-    """As people write it."""
+def written(value: Value) -> str:
+    """A value as people write it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _need(need: Need, roles: Mapping[str, Role]) -> str:
+    named = []
+    for name in need.roles:
+        role = roles.get(name)
+        groups = ", ".join(f"@{group}" for group in role.groups) if role else ""
+        named.append(f"{name} ({groups})" if groups else name)
+    people = "1 person" if need.count == 1 else f"{need.count} people"
+    return f"{people} with the role {' or '.join(named)}"
+
+
+def _later(approval: Approval, now: Need) -> tuple[Need, ...]:
+    """The needs of a sequence that come after the one that is being filled."""
+    roles = [need.roles for need in approval.needs]
+    return approval.needs[roles.index(now.roles) + 1 :] if now.roles in roles else ()
 
 
 def _provenance(provenance: Provenance, requester: str) -> list[RichTextElement]:
     source, detail = _SOURCE[provenance.kind], cut(provenance.detail, 120)
+    told = with_people(f"{source}{detail}", [requester])
+    if provenance.confirmed_by is not None:
+        return [*told, text(" · confirmed by "), person(provenance.confirmed_by)]
     if provenance.trusted:
-        return with_people(f"{source}{detail}", [requester])
+        return told
     return [text(f"{source}{detail} · "), bold("untrusted")]

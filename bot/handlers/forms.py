@@ -9,6 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 from slack_bolt.async_app import AsyncAck
 
+from bot import names
+from bot.blocks.glass_form import BLOCK as REASON_BLOCK
+from bot.blocks.glass_form import glass_form, read_reason
 from bot.blocks.layout import Json
 from bot.blocks.lists import sentence
 from bot.blocks.phrase_form import BLOCK, phrase_form, read_phrase
@@ -17,14 +20,17 @@ from bot.blocks.run_form import (
     FormState,
     read_form,
     read_place,
+    read_ticks,
     refusal_view,
     run_form,
 )
 from bot.handlers.intake import Intake, unreadable
-from bot.handlers.items import FormItem, PhraseItem, PressItem, from_press
+from bot.handlers.items import FormItem, GlassItem, PhraseItem, PressItem, from_press
+from bot.handlers.sight import Sight
 from bot.services import BotServices
 from bot.slack.client import slack_errors
-from core.errors import CountersignError, NotFoundError
+from bot.slack.messenger import RUN_KEY
+from core.errors import CountersignError, InvalidRequestError, NotFoundError
 from core.records import Place
 from core.state import AIWorkflow
 from core.workflows.plan import PlannedArgument
@@ -40,6 +46,7 @@ class Forms:
     def __init__(self, services: BotServices, intake: Intake) -> None:
         self._services = services
         self._intake = intake
+        self._sight = Sight(services)
 
     async def open_workflow(
         self, ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]
@@ -57,6 +64,14 @@ class Forms:
         """`Approve…`: where the signer must type the workflow's id."""
         await self._opening(ack, body, action, self._phrase_form)
 
+    async def open_again(self, ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
+        """`Run again with changes…`: the form, filled in as it was for that run."""
+        await self._opening(ack, body, action, self._again_form)
+
+    async def open_run(self, ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
+        """`Details…`, a run in a list, or a card's menu."""
+        await self._opening(ack, body, action, self._run_view)
+
     async def submit_run(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
         """A run form was sent: say what is wrong in its fields, or keep it."""
         try:
@@ -67,7 +82,9 @@ class Forms:
                 state = state.model_copy(update={"channel": read_place(values)})
                 errors |= await self._unfit_place(state.channel)
             if not errors:
-                item = FormItem(user=body["user"]["id"], state=state, values=found)
+                item = FormItem(
+                    user=body["user"]["id"], state=state, values=found, ticked=read_ticks(values)
+                )
                 await self._intake.keep(body, item)
         except CountersignError as error:
             errors = {_first_input(view): str(error)}
@@ -99,6 +116,19 @@ class Forms:
             error = "This form cannot be read; open it again."
         await (ack(response_action="errors", errors={BLOCK: error}) if error else ack())
 
+    async def submit_glass(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
+        """The glass is to be broken: keep it with its reason."""
+        try:
+            reason = read_reason(view["state"]["values"])
+            item = GlassItem(user=body["user"]["id"], run=view["private_metadata"], reason=reason)
+            await self._intake.keep(body, item)
+        except (KeyError, ValidationError) as problem:
+            unreadable(problem, "view_submission")
+            error = "This form cannot be read; open it again."
+            await ack(response_action="errors", errors={REASON_BLOCK: error})
+            return
+        await ack()
+
     async def _opening(
         self, ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], build: _Build
     ) -> None:
@@ -127,6 +157,27 @@ class Forms:
 
     async def _phrase_form(self, press: PressItem) -> Json:
         return phrase_form(await self._services.workflows.get(press.value))
+
+    async def _again_form(self, press: PressItem) -> Json:
+        run = await self._sight.run(press.user, press.value)
+        offer = f"again:{run.id}"
+        arguments = dict(run.plan.arguments)
+        await self._services.offers.save(offer, run.plan.workflow, arguments, f"again: {run.id}")
+        return self._form(press, self._workflow(run.plan.workflow), offer, arguments)
+
+    async def _run_view(self, press: PressItem) -> Json:
+        glass = press.value.startswith(names.MENU_GLASS)
+        run_id = press.value.removeprefix(names.MENU_GLASS).removeprefix(names.MENU_DETAILS)
+        run = await self._sight.run(press.user, run_id)
+        if not glass:
+            posted = await self._services.messenger.posted(RUN_KEY + run.id)
+            link = await self._services.messenger.permalink(posted) if posted else None
+            return await self._services.cards.details(run, link)
+        rule = self._services.state.policy.break_glass
+        if rule is None:
+            raise InvalidRequestError("Nobody may break the glass: policy.yaml has no break_glass.")
+        await self._services.roles.require(press.user, rule.roles, "break the glass")
+        return glass_form(await self._services.cards.judged(run), rule)
 
     def _form(
         self,

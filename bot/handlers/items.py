@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from bot.blocks.glass_form import REASON_CHARACTERS
 from bot.blocks.run_form import FormState
 from core.errors import InvalidRequestError
-from core.records import Frozen, Place, Scalar
+from core.records import Frozen, Place, StorableText, Value
 
 UserId = Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,30}$")]
 ChannelId = Annotated[str, Field(pattern=r"^[CDG][A-Z0-9]{2,30}$")]
@@ -63,7 +64,7 @@ class StopItem(Frozen):
 
 
 class PressItem(Frozen):
-    """A press of a button.
+    """A press of a button, or a choice from a menu.
 
     Attributes:
         thread: where what follows belongs: the thread of the button's message, or the one it
@@ -87,12 +88,17 @@ class PressItem(Frozen):
 
 
 class FormItem(Frozen):
-    """A filled-in run form."""
+    """A filled-in run form.
+
+    Attributes:
+        ticked: names of model-written values that the person has confirmed.
+    """
 
     kind: Literal["form"] = "form"
     user: UserId
     state: FormState
-    values: dict[str, Scalar]
+    values: dict[str, Value]
+    ticked: tuple[str, ...] = ()
 
 
 class PhraseItem(Frozen):
@@ -104,7 +110,25 @@ class PhraseItem(Frozen):
     phrase: str = Field(max_length=300)
 
 
-Item = CommandItem | MessageItem | HomeItem | StopItem | PressItem | FormItem | PhraseItem
+class GlassItem(Frozen):
+    """A reason for breaking the glass."""
+
+    kind: Literal["glass"] = "glass"
+    user: UserId
+    run: str = Field(max_length=120)
+    reason: StorableText = Field(max_length=REASON_CHARACTERS)
+
+
+Item = (
+    CommandItem
+    | MessageItem
+    | HomeItem
+    | StopItem
+    | PressItem
+    | FormItem
+    | PhraseItem
+    | GlassItem
+)
 _ITEM: TypeAdapter[Item] = TypeAdapter(Annotated[Item, Field(discriminator="kind")])
 
 
@@ -141,11 +165,12 @@ def from_press(body: dict[str, Any], action: dict[str, Any]) -> PressItem:
     """From a `block_actions` payload."""
     container = body.get("container", {})
     message = None if container.get("is_ephemeral") else container.get("message_ts")
+    chosen = action.get("selected_option") or {}
     inside = container.get("thread_ts") or (body.get("message") or {}).get("thread_ts")
     return PressItem(
         user=body["user"]["id"],
         action=action["action_id"],
-        value=action.get("value") or "",
+        value=action.get("value") or chosen.get("value") or "",
         channel=(body.get("channel") or {}).get("id") or container.get("channel_id"),
         thread=inside or message,
         inside=inside if inside != message else None,

@@ -18,7 +18,7 @@ from bot.handlers.forms import Forms
 from bot.handlers.intake import Intake, unreadable
 from bot.handlers.items import HomeItem, StopItem, from_command, from_message, from_press
 
-_DECISION = re.compile(r"^\s*(approve|deny)\b", re.IGNORECASE)
+_DECISION = re.compile(r"^\s*(approve|deny|confirm)\b", re.IGNORECASE)
 
 
 class Listeners:
@@ -45,8 +45,12 @@ class Listeners:
         app.action(names.APPROVE_BY_PHRASE)(self._forms.open_phrase)
         app.action(names.OPEN_WORKFLOW)(self._forms.open_workflow)
         app.action(re.compile(rf"^{re.escape(names.OPEN_OFFER)}(:\d+)?$"))(self._forms.open_offer)
+        app.action(names.RERUN)(self._forms.open_again)
+        for action in (names.DETAILS, names.OPEN_RUN, names.MENU):
+            app.action(action)(self._forms.open_run)
         app.view(names.RUN_FORM)(self._forms.submit_run)
         app.view(names.PHRASE_FORM)(self._forms.submit_phrase)
+        app.view(names.GLASS_FORM)(self._forms.submit_glass)
 
     async def command(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         """The slash command."""

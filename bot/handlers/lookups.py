@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
 
 from bot.blocks import lists
 from bot.blocks.layout import Content
-from bot.blocks.run_card import run_card
+from bot.blocks.run_filter import RunFilter
+from bot.blocks.run_list import run_list
+from bot.handlers.sight import Sight
 from bot.services import BotServices
 from core.services.ai import OrchestratorError
 from core.services.manager import Answer, Broadcast, Failure, TimedOut
 from core.workflows.run import RunState
 from integrations.responder import HEALTH
 
-_LATEST = 15
+_RUN_ID = re.compile(r"[0-9a-f]{4,12}")
 _LOOKED_AT = 200
 
 
@@ -22,18 +24,24 @@ class LookUps:
 
     def __init__(self, services: BotServices) -> None:
         self._services = services
+        self._sight = Sight(services)
 
-    async def runs(self, wanted: str) -> Content:
-        """The latest runs, or the card of one.
+    async def runs(self, user: str, wanted: str) -> Content:
+        """The runs that are wanted (`RunFilter`), or the card of one by its id.
 
         Raises:
+            InvalidRequestError: what is wanted cannot be read.
             NotFoundError: there is no run `wanted`.
+            NotAllowedError: the person may not see that one.
         """
-        if wanted:
-            run = await self._services.workflows.get(wanted)
-            return run_card(run, datetime.now(UTC), self._services.state.policy.roles)
-        latest = await self._services.workflows.latest(_LATEST)
-        return lists.runs(latest, self._services.settings.command)
+        if _RUN_ID.fullmatch(wanted):
+            return await self._services.cards.card(await self._sight.run(user, wanted))
+        return await self.page(user, RunFilter.typed(wanted, user))
+
+    async def page(self, user: str, wanted: RunFilter) -> Content:
+        """One page of runs."""
+        found, more = await self._sight.page(user, wanted)
+        return run_list(found, wanted, more, self._services.settings.command)
 
     async def workflows(self, wanted: str) -> Content:
         """All workflows, or the inputs of one."""

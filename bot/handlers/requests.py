@@ -68,7 +68,7 @@ class Requests:
             given, origin = offer.arguments, offer.origin
         place = Place(channel=item.state.channel, thread=item.state.thread)
         await self._require_place(place)
-        arguments = with_provenance(item.values, given, item.user)
+        arguments = with_provenance(item.values, given, item.user, item.ticked)
         return await self._request(key, item.state.workflow, arguments, item.user, origin, place)
 
     async def _request(

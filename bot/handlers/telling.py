@@ -7,7 +7,15 @@ import secrets
 from types import TracebackType
 
 from bot.blocks.lists import sentence
-from bot.handlers.items import CommandItem, FormItem, Item, MessageItem, PhraseItem, PressItem
+from bot.handlers.items import (
+    CommandItem,
+    FormItem,
+    GlassItem,
+    Item,
+    MessageItem,
+    PhraseItem,
+    PressItem,
+)
 from bot.services import BotServices
 from core.errors import CountersignError
 from core.inbox import Delivery
@@ -77,7 +85,7 @@ class Telling:
                 return place
             case FormItem(state=state) if state.channel:
                 return Place(channel=state.channel, thread=state.thread)
-            case PhraseItem(run=run_id):
+            case PhraseItem(run=run_id) | GlassItem(run=run_id):
                 run = await self._services.workflows.get(run_id)
                 return (
                     run.place

@@ -10,6 +10,7 @@ from bot.handlers.home import Home
 from bot.handlers.items import (
     CommandItem,
     FormItem,
+    GlassItem,
     HomeItem,
     Item,
     MessageItem,
@@ -66,12 +67,16 @@ class SlackWork:
                 await self._home.opened(item)
             case PressItem(action=names.HOME_REFRESH):
                 await self._home.publish(item.user)
+            case PressItem(action=names.RUNS_OLDER | names.RUNS_NEWEST):
+                await self._commands.page(item)
             case PressItem():
                 await self._decisions.pressed(item)
             case FormItem():
                 await self._requests.filled_in(key, item)
             case PhraseItem():
                 await self._decisions.phrase(item.run, item.user, item.phrase)
+            case GlassItem():
+                await self._decisions.glass(item.run, item.user, item.reason)
 
     async def _command(self, key: str, item: CommandItem) -> None:
         verb, _, rest = typed(item.text).partition(" ")

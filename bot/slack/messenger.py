@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
@@ -12,18 +13,20 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import names
 from bot.blocks.announcement import announcement as announcement_content
+from bot.blocks.call import call as call_content
 from bot.blocks.layout import Content, dicts, rich
 from bot.blocks.markdown import plain_markdown, render_markdown
 from bot.slack.client import payload, refusal, slack_errors, unrepeated
 from bot.slack.directory import SlackDirectory
 from bot.slack.escaping import LinkPolicy, escape_mrkdwn
+from bot.slack.files import TextFile, upload
 from bot.slack.fitting import fitted
 from bot.slack.posts import PostStore
 from core.ports import Announcement, PostedMessage, PresentationError
 from core.records import Place
 from core.store.database import Database
 
-_ANOTHER_REPLICA = timedelta(seconds=5)
+_ON_ITS_WAY = timedelta(seconds=5)
 _CLOCK_DIFFERENCE = timedelta(minutes=2)
 _LOOK_BACK_PAGES = 5
 _OUT_OF_REACH = frozenset(
@@ -37,6 +40,7 @@ class SlackMessenger:
 
     Args:
         links: which links in outsiders' Markdown stay links.
+        replica: id of this process among those that share the database.
     """
 
     def __init__(
@@ -45,10 +49,11 @@ class SlackMessenger:
         database: Database,
         directory: SlackDirectory,
         links: LinkPolicy,
+        replica: str = "local",
     ) -> None:
         self._client = client
         self._poster = unrepeated(client)
-        self._posts = PostStore(database)
+        self._posts = PostStore(database, replica)
         self._directory = directory
         self._links = links
         # One for each key in hand; a lock nobody holds is forgotten.
@@ -73,6 +78,17 @@ class SlackMessenger:
         content = announcement_content(announcement, self._links)
         return await self.post_once(announcement.place, content, announcement.key)
 
+    async def call(
+        self, place: Place, groups: Sequence[str], users: Sequence[str], text: str, key: str
+    ) -> PostedMessage:
+        """Post plain text once, by `key`, with mentions of these groups and people before it.
+
+        Raises:
+            PresentationError: it could not be posted now.
+        """
+        found = {handle: await self._directory.group_id(handle) for handle in groups}
+        return await self.post_once(place, call_content(text, found, users), key)
+
     async def post_once(self, place: Place, content: Content, key: str) -> PostedMessage:
         """Post, unless a message with this key stands already; then find it.
 
@@ -87,23 +103,23 @@ class SlackMessenger:
     ) -> tuple[PostedMessage, bool]:
         """As `post_once`; also whether it was posted just now, so that it says what is so."""
         place = await self._resolved(place)
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        async with lock:
-            earlier = await self._posts.begin(key, place)
-            if earlier is not None:
-                if earlier.posted is not None:
-                    return earlier.posted, False
-                if found := await self._look_for(place, key, earlier.at):
-                    await self._posts.stands(key, found)
-                    return found, False
-            try:
-                posted = await self.post(place, content, key)
-            except PresentationError as error:
-                if refusal(error):  # it stands nowhere
-                    await self._posts.forget(key)
-                raise
-            await self._posts.stands(key, posted)
-            return posted, True
+        return await self._once(
+            place,
+            key,
+            lambda: self.post(place, content, key),
+            lambda message: _has_key(message, key),
+        )
+
+    async def post_file_once(self, place: Place, file: TextFile, key: str) -> PostedMessage:
+        """Show a file in a thread, once, by `key`.
+
+        Raises:
+            PresentationError: it could not be shown now.
+        """
+        posted, _ = await self._once(
+            place, key, lambda: upload(self._poster, place, file), file.stands_in
+        )
+        return posted
 
     async def post(self, place: Place, content: Content, key: str | None = None) -> PostedMessage:
         """Post. Every message of the bot goes through here.
@@ -203,18 +219,54 @@ class SlackMessenger:
         post = await self._posts.get(key)
         return post.posted if post else None
 
+    async def _once(
+        self,
+        place: Place,
+        key: str,
+        post: Callable[[], Awaitable[PostedMessage]],
+        shows: Callable[[dict[str, Any]], bool],
+    ) -> tuple[PostedMessage, bool]:
+        """Do `post`, unless it was done already; whether it was done just now.
+
+        Args:
+            shows: whether a message is the one that `post` leaves.
+        """
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            earlier = await self._posts.begin(key, place)
+            if earlier is not None:
+                if earlier.posted is not None:
+                    return earlier.posted, False
+                if not await self._posts.take_up(key):
+                    raise PresentationError("Another replica is posting it; looking again soon.")
+                if found := await self._look_for(place, shows, earlier.at):
+                    await self._posts.stands(key, found)
+                    return found, False
+            try:
+                posted = await post()
+            except PresentationError as error:
+                if refusal(error):  # it stands nowhere
+                    await self._posts.forget(key)
+                else:
+                    await self._posts.in_doubt(key)
+                raise
+            await self._posts.stands(key, posted)
+            return posted, True
+
     async def _resolved(self, place: Place) -> Place:
         if not place.channel.startswith("#"):
             return place
         return place.model_copy(update={"channel": await self._directory.channel_id(place.channel)})
 
-    async def _look_for(self, place: Place, key: str, begun: datetime) -> PostedMessage | None:
+    async def _look_for(
+        self, place: Place, shows: Callable[[dict[str, Any]], bool], begun: datetime
+    ) -> PostedMessage | None:
         """The message that a process may have posted before it could note where.
 
         Raises:
-            PresentationError: another process may be posting it right now.
+            PresentationError: it may be on its way still.
         """
-        if datetime.now(UTC) - begun < _ANOTHER_REPLICA:
+        if datetime.now(UTC) - begun < _ON_ITS_WAY:
             raise PresentationError("The message was begun a moment ago; looking again soon.")
         oldest = f"{(begun - _CLOCK_DIFFERENCE).timestamp():.6f}"
         arguments: dict[str, Any] = {
@@ -232,7 +284,7 @@ class SlackMessenger:
                 )
             page = payload(answer)
             for message in page.get("messages", []):
-                if message.get("metadata", {}).get("event_payload", {}).get("key") == key:
+                if shows(message):
                     ts = str(message["ts"])
                     return PostedMessage(
                         channel=place.channel, message=ts, thread=place.thread or ts
@@ -246,6 +298,10 @@ class SlackMessenger:
 
 RUN_KEY = "run:"
 """Beginning of the key under which a run's card is posted."""
+
+
+def _has_key(message: dict[str, Any], key: str) -> bool:
+    return bool(message.get("metadata", {}).get("event_payload", {}).get("key") == key)
 
 
 def _metadata(key: str) -> dict[str, Any]:

@@ -57,6 +57,7 @@ def test_scopes_are_the_least_that_suffice(tmp_path: Path) -> None:
         "channels:read",
         "chat:write",
         "commands",
+        "files:write",
         "im:history",
         "im:write",
         "usergroups:read",

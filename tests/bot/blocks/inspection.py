@@ -22,8 +22,9 @@ def objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def texts(value: Any) -> list[str]:
-    """Every text that is shown."""
-    return [o["text"] for o in objects(value) if isinstance(o.get("text"), str)]
+    """Every text that is shown; of a date what is shown where it cannot be localised."""
+    found = [o.get("text", o.get("fallback")) for o in objects(value)]
+    return [text for text in found if isinstance(text, str)]
 
 
 def shown(value: Any) -> str:

@@ -5,20 +5,35 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bot.blocks.run_card import CardContext
 from core.records import Idempotency, Place, Provenance, Risk
 from core.security.policy import Role
+from core.workflows.definition import StepKind
 from core.workflows.guardrails import Approval, GuardrailResult, GuardrailState
-from core.workflows.plan import Plan, PlannedArgument, PlannedStep
+from core.workflows.needs import Need
+from core.workflows.plan import (
+    One,
+    Parallel,
+    Plan,
+    PlannedArgument,
+    PlannedRetry,
+    PlannedStep,
+    Rollout,
+    Sequence,
+)
 from core.workflows.run import Run, RunState, StepProgress, StepState
 from core.workflows.signatures import Decision, Signature
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-ROLES = {"approver": Role(groups=("oncall",))}
+CARD = CardContext(roles={"approver": Role(groups=("oncall",)), "lead": Role(groups=("leads",))})
+APPROVAL = Approval(needs=(Need(roles=("approver",), count=2),))
 HOSTILE = (
     "<!channel> <!here|x> <@U0BOB> <#C1> <https://evil.example/?s=1|ok> @here @everyone "
     "[x](https://evil.example/a) ![i](https://evil.example/i.png) "
     "```</code>``` *b* &lt;!channel&gt;"
 )
+
+_RETRY = PlannedRetry(attempts=3, backoff_s=10, factor=2, longest_s=300)
 
 
 def plan(hostile: str = HOSTILE, steps: int = 2, **changes: Any) -> Plan:
@@ -40,7 +55,7 @@ def plan(hostile: str = HOSTILE, steps: int = 2, **changes: Any) -> Plan:
         "workflow": "revert-commit",
         "name": "Revert a commit",
         "objective": "The broken commit is reverted.",
-        "definition_digest": "sha256:" + "0" * 64,
+        "definition": {"id": "revert-commit"},
         "environment": "production",
         "requester": "U0ALICE",
         "arguments": {
@@ -56,7 +71,8 @@ def plan(hostile: str = HOSTILE, steps: int = 2, **changes: Any) -> Plan:
         },
         "targets": ("shop", hostile[:300]),
         "steps": tuple(step.model_copy(update={"id": f"s{n}"}) for n in range(steps)),
-        "guardrails": (Approval(roles=("approver",), count=2),),
+        "flow": Sequence(nodes=tuple(One(step=n) for n in range(steps))),
+        "guardrails": (APPROVAL,),
     }
     return Plan(**(fields | changes))
 
@@ -118,3 +134,86 @@ def run(state: RunState, hostile: str = HOSTILE, **changes: Any) -> Run:
         ),
     }
     return Run(**(fields | changes))
+
+
+def step(name: str, **fields: Any) -> PlannedStep:
+    """A step with as little as it can have."""
+    usual: dict[str, Any] = {
+        "id": name.lower().replace(" ", "-"),
+        "name": name,
+        "action": "host.deploy",
+        "risk": Risk.CHANGE,
+        "idempotency": Idempotency.KEYED,
+        "arguments": {},
+        "untrusted": (),
+        "description": f"{name} it",
+        "preview": None,
+        "time_limit_s": 60,
+    }
+    return PlannedStep(**(usual | fields))
+
+
+def staged(hosts: int = 6, **changes: Any) -> Plan:
+    """A plan with steps of every kind: build, test and scan, a rollout, a wait, a person, undo."""
+    steps = [
+        step("Build", action="ci.build", retry=_RETRY, when="parameters.force"),
+        step("Test", action="ci.test"),
+        step("Scan", action="ci.scan"),
+    ]
+    rollout = []
+    for number in range(1, hosts + 1):
+        host = f"web-{number}"
+        for name in ("Deploy", "Check"):
+            rollout.append(len(steps))
+            arguments = {"host": host}
+            more = {"undo": 5 + 2 * hosts} if (name, number) == ("Deploy", 1) else {}
+            steps.append(
+                step(
+                    name,
+                    id=f"{name.lower()}[{host}]",
+                    each=host,
+                    arguments=arguments,
+                    description=f"{name} {host}",
+                    **more,
+                )
+            )
+    items = [
+        Sequence(nodes=(One(step=first), One(step=first + 1)))
+        for first in range(rollout[0], rollout[-1], 2)
+    ]
+    wait = step("Settle", kind=StepKind.WAIT, action="", wait_s=600)
+    look = step(
+        "Look",
+        kind=StepKind.MANUAL,
+        action="",
+        roles=("lead",),
+        arguments={"dashboard": "errors"},
+        description="Look at the dashboard.",
+    )
+    undo = step("Undo: Deploy", id="deploy[web-1].undo", action="host.restore", each="web-1")
+    tell = step("Tell", action="chat.post", risk=Risk.READ)
+    steps += [wait, look, undo, tell]
+    first = One(step=0)
+    at_once = Parallel(nodes=(One(step=1), One(step=2)))
+    hosts_in_turn = Rollout(nodes=tuple(items), batch=2, pause_s=30)
+    after = (One(step=len(steps) - 4), One(step=len(steps) - 3))
+    fields: dict[str, Any] = {
+        "steps": tuple(steps),
+        "flow": Sequence(nodes=(first, at_once, hosts_in_turn, *after)),
+        "on_failure": Sequence(nodes=(One(step=len(steps) - 1),)),
+        "arguments": {},
+        "targets": tuple(f"web-{number}" for number in range(1, hosts + 1)),
+    }
+    return plan("x").model_copy(update=fields | changes)
+
+
+def progressed(made: Plan, states: dict[str, StepState], **more: Any) -> tuple[StepProgress, ...]:
+    """Progress of a plan's steps: pending, but for those named."""
+    return tuple(
+        StepProgress(
+            step_id=one.id,
+            state=states.get(one.id, StepState.PENDING),
+            **{"attempts": int(one.id in states), **more.get(one.id, {})},
+        )
+        for one in made.steps
+    )

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
 
 import pytest
 
 from bot import names
 from bot.blocks.layout import TEXT_LIMIT, total
 from bot.blocks.run_card import run_card
+from bot.blocks.run_output import outputs
 from bot.slack.fitting import fitted
-from core.records import Risk
-from core.workflows.guardrails import Approval
+from core.records import Provenance, Risk
+from core.workflows.guardrails import Approval, GuardrailResult, GuardrailState
+from core.workflows.needs import Need
+from core.workflows.plan import PlannedArgument, PlannedEscalation
 from core.workflows.run import RunState
+from core.workflows.signatures import Decision, Signature
 from tests.bot.blocks.inspection import assert_inert, links, objects, people, shown
-from tests.bot.blocks.samples import NOW, ROLES, plan, run
+from tests.bot.blocks.samples import CARD, NOW, plan, run
 
 
 def test_what_a_signer_must_know_is_on_the_card() -> None:
-    card = run_card(run(RunState.AWAITING, "4f2a1c9"), NOW, ROLES)
+    card = run_card(run(RunState.AWAITING, "4f2a1c9"), CARD)
     words = shown(card.blocks)
 
     for part in (
@@ -49,10 +53,10 @@ def test_what_a_signer_must_know_is_on_the_card() -> None:
 
 
 def test_buttons_say_what_they_do_and_ask_again() -> None:
-    card = run_card(run(RunState.AWAITING, "x"), NOW, ROLES)
+    card = run_card(run(RunState.AWAITING, "x"), CARD)
     buttons = {o["action_id"]: o for o in objects(card.blocks) if o.get("type") == "button"}
 
-    assert list(buttons) == [names.APPROVE, names.DENY, names.CANCEL]
+    assert list(buttons) == [names.APPROVE, names.DENY, names.CANCEL, names.DETAILS]
     assert all(button["value"] == "a1b2c3d4e5f6" for button in buttons.values())
     assert buttons[names.APPROVE]["style"] == "primary"
     assert "You sign exactly the plan" in buttons[names.APPROVE]["confirm"]["text"]["text"]
@@ -63,7 +67,7 @@ def test_what_is_destructive_is_red() -> None:
     made = plan("x")
     steps = tuple(s.model_copy(update={"risk": Risk.DESTRUCTIVE}) for s in made.steps)
     card = run_card(
-        run(RunState.AWAITING, "x", plan=made.model_copy(update={"steps": steps})), NOW, ROLES
+        run(RunState.AWAITING, "x", plan=made.model_copy(update={"steps": steps})), CARD
     )
 
     approve = next(o for o in objects(card.blocks) if o.get("action_id") == names.APPROVE)
@@ -72,35 +76,44 @@ def test_what_is_destructive_is_red() -> None:
 
 def test_where_a_phrase_is_asked_for_the_form_is_the_confirmation() -> None:
     phrase = plan("x", guardrails=(Approval(roles=("approver",), phrase=True),))
-    card = run_card(run(RunState.AWAITING, "x", plan=phrase), NOW, ROLES)
+    card = run_card(run(RunState.AWAITING, "x", plan=phrase), CARD)
 
     approve = next(o for o in objects(card.blocks) if o.get("type") == "button")
     assert approve["action_id"] == names.APPROVE_BY_PHRASE
     assert "confirm" not in approve
 
 
+_AFTER = [names.RERUN, names.DETAILS]
+
+
 @pytest.mark.parametrize(
     ("state", "title", "actions"),
     [
-        (RunState.APPROVED, "Approved, about to begin", [names.CANCEL]),
-        (RunState.RUNNING, "Running", [names.CANCEL]),
+        (RunState.APPROVED, "Approved, waits for its turn", [names.CANCEL, names.DETAILS]),
+        (RunState.RUNNING, "Running", [names.CANCEL, names.DETAILS]),
         (
             RunState.ATTENTION,
             "A person must decide",
-            [names.RESOLVE_DONE, names.RESOLVE_REPEAT, names.RESOLVE_STOP],
+            [
+                names.RESOLVE_DONE,
+                names.RESOLVE_REPEAT,
+                names.RESOLVE_STOP,
+                names.CANCEL,
+                names.DETAILS,
+            ],
         ),
-        (RunState.SUCCEEDED, "Done", []),
-        (RunState.FAILED, "Failed", []),
-        (RunState.DENIED, "Denied", []),
-        (RunState.EXPIRED, "Expired", []),
-        (RunState.CANCELLED, "Cancelled", []),
-        (RunState.BLOCKED, "Stopped by a guardrail", []),
+        (RunState.SUCCEEDED, "Done", _AFTER),
+        (RunState.FAILED, "Failed", [names.RETRY, *_AFTER]),
+        (RunState.DENIED, "Denied", _AFTER),
+        (RunState.EXPIRED, "Expired", _AFTER),
+        (RunState.CANCELLED, "Cancelled", _AFTER),
+        (RunState.BLOCKED, "Stopped by a guardrail", _AFTER),
     ],
 )
 def test_each_state_has_its_title_and_its_buttons(
     state: RunState, title: str, actions: list[str]
 ) -> None:
-    card = run_card(run(state, "x"), NOW, ROLES)
+    card = run_card(run(state, "x"), CARD)
 
     assert card.blocks[0]["text"]["text"] == f"{title}: Revert a commit"
     assert card.text.startswith(title)
@@ -110,13 +123,14 @@ def test_each_state_has_its_title_and_its_buttons(
 
 
 def test_progress_has_times_and_a_finished_step_its_result() -> None:
-    running = shown(run_card(run(RunState.RUNNING, "x"), NOW, ROLES).blocks)
-    done = run_card(run(RunState.SUCCEEDED, "x"), NOW, ROLES)
+    running = shown(run_card(run(RunState.RUNNING, "x"), CARD).blocks)
+    done = run_card(run(RunState.SUCCEEDED, "x"), CARD)
 
-    assert "Running, for 1 min 15 s" in running
-    assert "Done, 1 min 10 s" in shown(done.blocks)
+    assert "Running\n since \n2026-11-25 11:58 UTC" in running
+    assert "✓ Done\n, 1 min 10 s" in shown(done.blocks)
     assert "Did x" in shown(done.blocks)
     assert "$ program" in shown(done.blocks)
+    assert "In short: \n2 of 2 steps done in 1 min 10 s" in shown(done.blocks)
     assert links(done.blocks) == {"https://ci.example/job/1"}
     assert "Approved by " in shown(done.blocks)
     assert "2 of 2 steps done" in done.text
@@ -124,7 +138,7 @@ def test_progress_has_times_and_a_finished_step_its_result() -> None:
 
 @pytest.mark.parametrize("state", list(RunState))
 def test_hostile_text_is_shown_and_never_live(state: RunState) -> None:
-    card = run_card(run(state), NOW, ROLES)
+    card = run_card(run(state), CARD)
 
     assert_inert(card.blocks, card.text)
     assert people(card.blocks) <= {"U0ALICE", "U0BOB"}
@@ -134,7 +148,7 @@ def test_hostile_text_is_shown_and_never_live(state: RunState) -> None:
 @pytest.mark.parametrize("state", list(RunState))
 def test_a_plan_of_fifty_long_steps_fits_into_one_message(state: RunState) -> None:
     long = run(state, "word " * 60, plan=plan("word " * 60, steps=50))
-    card = run_card(long, NOW, ROLES)
+    card = run_card(long, CARD)
 
     blocks = fitted(card.blocks)
     assert total(blocks) <= TEXT_LIMIT
@@ -145,14 +159,121 @@ def test_a_plan_of_fifty_long_steps_fits_into_one_message(state: RunState) -> No
 
 
 def test_a_requester_who_is_no_person_is_text() -> None:
-    card = run_card(run(RunState.AWAITING, "x", requester="trigger:ci-failed"), NOW, ROLES)
+    card = run_card(run(RunState.AWAITING, "x", requester="trigger:ci-failed"), CARD)
 
     assert "trigger:ci-failed" in shown(card.blocks)
     assert people(card.blocks) == {"U0BOB"}
 
 
-def test_the_same_run_is_drawn_the_same() -> None:
-    one = run_card(run(RunState.AWAITING, "x"), NOW, ROLES)
-    two = run_card(run(RunState.AWAITING, "x"), NOW + timedelta(seconds=9), ROLES)
+def test_where_the_policy_allows_it_the_menu_offers_to_break_the_glass() -> None:
+    card = run_card(run(RunState.AWAITING, "x"), replace(CARD, glass=True))
 
-    assert one == two
+    menu = next(o for o in objects(card.blocks) if o.get("type") == "overflow")
+    values = [option["value"] for option in menu["options"]]
+    assert values == ["details:a1b2c3d4e5f6", "glass:a1b2c3d4e5f6"]
+
+
+def test_who_must_still_sign_goes_by_what_is_missing() -> None:
+    both = (Need(roles=("approver",)), Need(roles=("lead",)))
+    made = plan("x", guardrails=(Approval(needs=both),))
+    waiting = run(RunState.AWAITING, "x", plan=made)
+
+    at_first = shown(run_card(waiting, CARD).blocks)
+    then = shown(run_card(waiting, replace(CARD, missing=both[1:])).blocks)
+
+    assert "1 person with the role approver (@oncall), not the requester" in at_first
+    assert "1 person with the role lead (@leads), not the requester" in at_first
+    assert "approver (@oncall)" not in then
+    assert "Who may countersign: \n1 person with the role lead (@leads)" in then
+
+
+def test_in_a_sequence_the_card_says_who_comes_after() -> None:
+    needs = (Need(roles=("approver",)), Need(roles=("lead",)))
+    made = plan("x", guardrails=(Approval(needs=needs, sequential=True),))
+    waiting = run(RunState.AWAITING, "x", plan=made)
+
+    words = shown(run_card(waiting, replace(CARD, missing=needs[:1])).blocks)
+
+    assert words.index("role approver (@oncall)") < words.index("then 1 person with the role lead")
+
+
+def test_a_broken_glass_is_told_with_its_reason_and_what_gave_way() -> None:
+    made = plan("x")
+    broken = Signature(
+        user="U0CAROL",
+        digest=made.digest,
+        decision=Decision.BREAK_GLASS,
+        comment="the shop is down",
+        at=NOW,
+    )
+    over = GuardrailResult(
+        description="No freeze", state=GuardrailState.OVERRIDDEN, evidence="Frozen until Monday."
+    )
+    card = run_card(
+        run(RunState.RUNNING, "x", plan=made, signatures=(broken,), guardrails=(over,)), CARD
+    )
+    words = shown(card.blocks)
+
+    assert "Glass broken by " in words
+    assert "the shop is down" in words
+    assert "! Overridden by breaking the glass" in words
+    assert people(card.blocks) == {"U0ALICE", "U0CAROL"}
+
+
+def test_a_signature_on_behalf_names_both() -> None:
+    made = plan("x")
+    given = Signature(
+        user="U0BOB", on_behalf="U0CAROL", digest=made.digest, decision=Decision.APPROVE, at=NOW
+    )
+    card = run_card(run(RunState.AWAITING, "x", plan=made, signatures=(given,)), CARD)
+
+    assert " on behalf of " in shown(card.blocks)
+    assert people(card.blocks) == {"U0ALICE", "U0BOB", "U0CAROL"}
+
+
+def test_escalation_says_who_is_called_and_when() -> None:
+    made = plan("x", escalation=PlannedEscalation(after_s=1800, roles=("lead", "cto")))
+
+    words = shown(run_card(run(RunState.AWAITING, "x", plan=made), CARD).blocks)
+
+    assert "lead after 30 min, cto after 1 h" in words
+
+
+def test_a_model_written_value_that_somebody_confirmed_is_not_untrusted() -> None:
+    confirmed = Provenance(kind="model", detail="summary", confirmed_by="U0BOB")
+    made = plan("x", arguments={"commit": PlannedArgument(value="x", provenance=confirmed)})
+    card = run_card(run(RunState.AWAITING, "x", plan=made, signatures=()), CARD)
+
+    assert "model output, summary\n · confirmed by " in shown(card.blocks)
+    assert "untrusted" not in shown(card.blocks).replace("Untrusted values", "")
+
+
+def test_long_output_is_short_on_the_card_and_whole_in_a_file() -> None:
+    done = run(RunState.SUCCEEDED, "x")
+    printed = outputs(done)
+
+    assert len(done.steps[0].output) <= 1_000
+    assert printed.file == ""
+    long = done.steps[0].model_copy(update={"output": "line\n" * 900 + "the end"})
+    done = done.model_copy(update={"steps": (long, done.steps[1])})
+    printed = outputs(done)
+    words = shown(run_card(done, replace(CARD, file=True)).blocks)
+    assert printed.file.count("line") == 900
+    assert "$ program" in printed.file
+    assert words.count("line") < 100
+    assert "the end" in words
+    assert f"The whole output is in this thread: {printed.name}" in words
+
+
+def test_a_failed_run_from_which_something_was_taken_back_cannot_be_retried() -> None:
+    made = plan("x")
+    undone = made.steps[0].model_copy(update={"id": "s0.undo", "name": "Undo: Revert"})
+    first = made.steps[0].model_copy(update={"undo": 2})
+    made = made.model_copy(update={"steps": (first, made.steps[1], undone)})
+    failed = run(RunState.FAILED, "x", plan=made)
+
+    actions = [o.get("action_id") for o in objects(run_card(failed, CARD).blocks)]
+
+    assert "Taken back" in shown(run_card(failed, CARD).blocks)
+    assert names.RETRY not in actions
+    assert names.RERUN in actions

@@ -18,6 +18,7 @@ from bot.app import build_bot
 from bot.assistants.events import AnswerEvent, Delta, Finished, Question, Routed
 from bot.handlers.work import SlackWork
 from bot.services import BotServices
+from bot.slack.cards import Cards
 from bot.slack.client import open_client
 from bot.slack.directory import SlackDirectory
 from bot.slack.escaping import LinkPolicy
@@ -27,18 +28,23 @@ from bot.transport import PATH, mount, socket_mode
 from bot.workspace.page_records import SlashCommand
 from bot.workspace.server import WorkspaceServer
 from core.automation import AISchedule
+from core.calendars.reader import Calendars
 from core.errors import NotFoundError
+from core.gates import GateStore
 from core.offers import OfferStore
 from core.records import Idempotency, Risk
 from core.security.audit import AuditLog
-from core.security.policy import Policy, Role, Roles
+from core.security.permissions import Permissions
+from core.security.policy import Grant, Policy, Right, Role, Roles
 from core.services.ai import ModelInfo, OrchestratorHealth
 from core.services.manager import AIIntegrationManager
 from core.settings import Settings
 from core.state import AIAssistant, AIWorkflow, ApplicationState
 from core.store.database import Database
 from core.store.inbox import SqlInbox
+from core.store.other_runs import OtherRuns
 from core.store.runs import RunStore
+from core.store.showing import Showing
 from core.worker import InboxWorker
 from core.workflows.actions import Action, ActionContext, ActionRegistry, ActionResult
 from core.workflows.definition import Parameter, StepDefinition
@@ -48,6 +54,8 @@ from core.workflows.execution import Execution
 from core.workflows.guardrails import Approval
 from core.workflows.planning import Planner
 from core.workflows.service import WorkflowService
+from core.workflows.verdict import Judge
+from core.workflows.world import Worlds
 from tests.support.workspace import Page, open_page, running_workspace, until
 
 Mode = Literal["socket", "http"]
@@ -204,8 +212,11 @@ def policy() -> Policy:
             "approver": Role(groups=("oncall",), users=(ALICE,)),
             "lead": Role(groups=("sre-leads",)),
         },
-        start=("engineer",),
-        administer=("lead",),
+        grants=(
+            Grant(allow=(Right.START,), roles=("engineer",)),
+            Grant(allow=(Right.APPROVE,), roles=("approver",)),
+            Grant(allow=(Right.ADMINISTER,), roles=("lead",)),
+        ),
         approval={
             Risk.CHANGE: Approval(roles=("approver",), expires_after=timedelta(hours=1)),
             Risk.DESTRUCTIVE: Approval(roles=("approver",), phrase=True),
@@ -328,8 +339,11 @@ async def _assembled(
     messenger = SlackMessenger(client, database, directory, links)
     audit = AuditLog(database)
     store = RunStore(database, audit)
-    display = Display(store, SlackPresenter(messenger, state.policy, roles))
+    showing = Showing(database)
     registry = ActionRegistry([WriteFile(folder / "effects"), WipeFile(folder / "effects")])
+    worlds = Worlds(registry, OtherRuns(database), GateStore(database, audit), Calendars(folder))
+    cards = Cards(state.policy, Judge(roles, worlds))
+    display = Display(store, showing, SlackPresenter(messenger, cards))
     engine = RunEngine(Execution(store, registry, roles, display.touch), database, "test")
     stack.callback(_forget_engine)
     engine.launch()
@@ -345,6 +359,8 @@ async def _assembled(
         client=client,
         workflows=service,
         roles=roles,
+        permissions=Permissions(state.policy, roles, directory.channel_name, state.workflows),
+        cards=cards,
         orchestrator=ScriptedOrchestrator(),  # type: ignore[arg-type]
         assistants=assistants,
         panel=AIIntegrationManager([Says("incident", "look at the logs <!channel>")]),
