@@ -72,7 +72,7 @@ class RateLimit(Guardrail):
         worst: tuple[Instant, str] | None = None
         for rate, seen in zip(self._rates(situation), situation.seen, strict=True):
             full = _full(rate, seen, situation.now)
-            if full is not None and (worst is None or full > worst):
+            if full is not None and (worst is None or full[0] > worst[0]):
                 worst = full
         if worst is None:
             return self._result(GuardrailState.MET, "There is room for one more.")

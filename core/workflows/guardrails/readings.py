@@ -1,23 +1,37 @@
-"""Readings: what a `read` action says now, for guardrails that compare it."""
+"""Readings: what a `read` action says now, for guardrails that compare or count it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
 
 from core.errors import CountersignError, InvalidRequestError
+from core.expressions import ExpressionError, Types, compile_expression
 from core.records import Frozen, Risk
+from core.workflows.definition import Arguments
 from core.workflows.guardrails.base import World, Written
 from core.workflows.template import references, render
+
+
+def _compiles(source: str) -> str:
+    try:
+        compile_expression(source, None)
+    except ExpressionError as error:
+        raise ValueError(str(error)) from error
+    return source
+
+
+Formula = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_compiles)]
+"""An expression over a reading: its `values`, `summary` and `output`, and `parameters.NAME`."""
 
 
 class Reading(Frozen):
     """A `read` action with its arguments, which may hold `${parameters.…}`."""
 
     action: str = Field(pattern=r"^[a-z_]+\.[a-z_]+$")
-    arguments: dict[str, JsonValue] = Field(default_factory=dict, alias="with")
+    arguments: Arguments = Field(default_factory=dict, alias="with")
 
     async def look(self, world: World) -> dict[str, JsonValue]:
         """`{"read": {values, summary, output}}`, or `{"problem": why it could not be read}`."""
@@ -32,19 +46,48 @@ class Reading(Frozen):
         return self.model_copy(update={"arguments": arguments})
 
     def problems(self, written: Written) -> Iterator[str]:
-        """Where the action is none, or could do more than read."""
+        """Where the action is none, could do more than read, or repeats what a model says."""
         try:
             action = written.actions.get(self.action)
         except CountersignError as error:
             yield f"action: {error}"
             return
-        if action.risk is not Risk.READ:
-            yield f"action: {self.action} is not a read action; a guardrail may only look."
+        if action.output_kind == "model":
+            yield (
+                f"action: a model writes what {self.action} says; a guardrail compares what a "
+                "system says."
+            )
         fields = {field.alias or name for name, field in action.arguments.model_fields.items()}
         for name in sorted(set(self.arguments) - fields):
             yield f"with.{name}: {self.action} takes {', '.join(sorted(fields))}."
-        if next(references(self.arguments), None) is None:
-            try:
-                action.read(dict(self.arguments))
-            except InvalidRequestError as error:
-                yield f"with: {error}"
+        if next(references(self.arguments), None) is not None:
+            return  # its risk is looked at when it is asked
+        try:
+            risk = action.risk_of(action.read(dict(self.arguments)))
+        except InvalidRequestError as error:
+            yield f"with: {error}"
+            return
+        if risk is not Risk.READ:
+            yield f"action: {self.action} does more than read here; a guardrail may only look."
+
+
+def formula_problems(source: str, written: Written, type_: str) -> Iterator[str]:
+    """Where a formula names what is not there, or is known to give another type."""
+    others = {"values": "any", "summary": "string", "output": "string"}
+    try:
+        found = compile_expression(source, Types(parameters=written.parameters, others=others)).type
+    except ExpressionError as error:
+        yield str(error)
+        return
+    if found not in {type_, "any"}:
+        yield f"{source}: must be a {type_}, but is a {found}."
+
+
+def parameters_of(source: str, scope: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """The workflow's parameters that a formula names, with their values."""
+    parameters = scope["parameters"]
+    paths = [path.split(".") for path in compile_expression(source, None).references]
+    named = {path[1] for path in paths if path[0] == "parameters" and len(path) > 1}
+    if not isinstance(parameters, Mapping):
+        return {}
+    return {name: parameters[name] for name in sorted(named) if name in parameters}
