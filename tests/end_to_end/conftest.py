@@ -10,8 +10,9 @@ import pytest_asyncio
 
 from tests.support.countersign import Application, application
 from tests.support.models import models_dir
+from tests.support.postgres import postgres
 
-__all__ = ["models_dir"]
+__all__ = ["models_dir", "postgres"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
