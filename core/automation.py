@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from datetime import timedelta
+from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, NaiveDatetime, field_validator, model_validator
 
-from core.records import Event, Frozen, Identifier, Scalar
+from core.expressions import ExpressionError, compile_expression
+from core.records import Event, Frozen, Identifier, Value
 from core.workflows.definition import Duration
 from core.workflows.guardrails.freeze import TimeZone
+
+_log = logging.getLogger(__name__)
 
 
 class Offer(Frozen):
@@ -25,6 +30,8 @@ class AITrigger(Frozen):
 
     Attributes:
         match: for each attribute of the event the regular expression that all of it must match.
+        when: a condition over `event`, its attributes with `title`, `subject` and `kind`; an
+            attribute that it names and the event lacks makes it false.
         mode: `offer` shows buttons for people; `start` asks for the run at once (its guardrails
             and countersignatures still hold).
         incident: open an incident thread with the matching runbook.
@@ -34,6 +41,7 @@ class AITrigger(Frozen):
     integration: Identifier
     event: str = Field(max_length=80)
     match: dict[str, str] = Field(default_factory=dict)
+    when: str | None = Field(default=None, min_length=1, max_length=1000)
     channel: str = Field(pattern=r"^#[a-z0-9_-]{1,79}$")
     mode: Literal["offer", "start"] = "offer"
     incident: bool = False
@@ -58,34 +66,79 @@ class AITrigger(Frozen):
                 re.fullmatch(pattern, str(event.attributes.get(name, "")))
                 for name, pattern in self.match.items()
             )
+            and self._holds(event)
         )
+
+    def _holds(self, event: Event) -> bool:
+        if self.when is None:
+            return True
+        try:
+            return compile_expression(self.when, None).holds(event_scope(event))
+        except ExpressionError as error:
+            _log.info("trigger %s does not accept %s: %s", self.id, event.id, error)
+            return False
+
+
+def event_scope(event: Event) -> dict[str, JsonValue]:
+    """What expressions over an event know, as `event.NAME`."""
+    about = {"title": event.title, "subject": event.subject, "kind": event.kind}
+    return {"event": {**event.attributes, **about}}
+
+
+class Misfire(StrEnum):
+    """What becomes of planned moments at which nothing ran that could fire them.
+
+    SKIP: nothing. ONCE: the last of them is made up for. ALL: each is, up to a limit.
+    """
+
+    SKIP = "skip"
+    ONCE = "once"
+    ALL = "all"
 
 
 class AISchedule(Frozen):
-    """A cron line that starts a workflow or asks an assistant for a digest.
+    """When by the clock a workflow is asked for, or an assistant for a digest.
 
     Attributes:
-        cron: five fields, in `timezone`.
-        misfire_grace: a firing that was missed by more than this (the machine was off) is skipped.
+        cron: five fields, in `timezone`; or
+        at: one moment, as a clock in `timezone` shows it.
+        jitter: each firing comes later by a part of this that is drawn for its moment, the same
+            on every replica, so that many schedules of one minute do not start at once.
+        misfire: what becomes of what was missed by more than a minute.
+        misfire_grace: what was missed by more than this is never made up for.
+        catch_up_limit: with `misfire: all`, how many are made up for at most; the latest.
+        paused: as it begins; people pause and resume schedules in Slack.
     """
 
     id: Identifier
-    name: str = Field(max_length=120)
-    cron: str = Field(pattern=r"^\S+( \S+){4}$", max_length=100)
+    name: str = Field(min_length=1, max_length=120)
+    cron: str | None = Field(default=None, pattern=r"^\S+( \S+){4}$", max_length=100)
+    at: NaiveDatetime | None = None
     timezone: TimeZone = "UTC"
     channel: str = Field(pattern=r"^#[a-z0-9_-]{1,79}$")
+    jitter: Duration = Field(default=timedelta(0), ge=timedelta(0), le=timedelta(hours=12))
+    misfire: Misfire = Misfire.ONCE
     misfire_grace: Duration = Field(
         default=timedelta(minutes=10), ge=timedelta(seconds=1), le=timedelta(days=7)
     )
+    catch_up_limit: int = Field(default=10, ge=1, le=100)
+    paused: bool = False
     workflow: Identifier | None = None
-    arguments: dict[str, Scalar] = Field(default_factory=dict, alias="with")
+    arguments: dict[str, Value] = Field(default_factory=dict, alias="with", max_length=50)
     assistant: Identifier | None = None
     prompt: str | None = Field(default=None, max_length=2000)
 
     @model_validator(mode="after")
     def _one_of(self) -> AISchedule:
+        if (self.cron is None) == (self.at is None):
+            raise ValueError("give either 'cron' or 'at'")
         if (self.workflow is None) == (self.assistant is None):
             raise ValueError("name either a 'workflow' or an 'assistant'")
         if (self.assistant is None) != (self.prompt is None):
             raise ValueError("an 'assistant' needs a 'prompt', and a workflow has none")
         return self
+
+    @property
+    def timing(self) -> str:
+        """The cron line, or the one moment as a clock in its time zone shows it."""
+        return self.cron or (self.at.strftime("%Y-%m-%d %H:%M") if self.at else "")

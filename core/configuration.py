@@ -57,6 +57,20 @@ def read_file(path: Path, record: type[R], extra: Mapping[str, Any] | None = Non
         raise ConfigurationError(_explain(path, tree, error, extra or {})) from error
 
 
+class Lines:
+    """Where the fields of a file are; nowhere, where it cannot be read (any more)."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._tree: CommentedMap | None = _parse(path)
+        except ConfigurationError:
+            self._tree = None
+
+    def of(self, location: tuple[str | int, ...]) -> int | None:
+        """The line (from 1) of the deepest part of `location` that stands in the file."""
+        return None if self._tree is None else _line(self._tree, location)
+
+
 def _parse(path: Path) -> CommentedMap:
     """The tree of one file. Tags and aliases are refused, so nothing but plain values is made."""
     try:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from core.automation import AITrigger, Offer
+from core.automation import AITrigger, Offer, event_scope
 from core.errors import CountersignError, InvalidRequestError
 from core.incidents import Incident, IncidentStore
 from core.knowledge import KnowledgeBase, Passage
 from core.offers import OfferStore
 from core.ports import Announcement, Messenger, OfferedWorkflow
-from core.records import Event, Place, Provenance, Scalar
+from core.records import Event, Place, Provenance, Scalar, Value
 from core.state import ApplicationState
 from core.workflows.plan import PlannedArgument
 from core.workflows.service import RunRequest, WorkflowService, run_id_of
@@ -143,7 +143,7 @@ class TriggerService:
                     offer=offer_id,
                     workflow=offer.workflow,
                     name=self._state.workflows[offer.workflow].name,
-                    arguments={name: str(a.value) for name, a in arguments.items()},
+                    arguments={name: _shown(a.value) for name, a in arguments.items()},
                 )
             )
         return tuple(offered)
@@ -168,23 +168,17 @@ class TriggerService:
 def map_arguments(definition: Mapping[str, JsonValue], event: Event) -> dict[str, PlannedArgument]:
     """Arguments from an event. What refers to the event is untrusted; the rest is the trigger's.
 
-    References to attributes that the event lacks, or that are no plain values, leave the argument
-    out, for a person to fill in.
+    Expressions over attributes that the event lacks, or whose value is neither plain nor a list
+    of texts, leave the argument out, for a person to fill in.
     """
-    scope: dict[str, JsonValue] = {
-        "event": {**event.attributes, "title": event.title, "subject": event.subject}
-    }
     arguments = {}
     for name, value in definition.items():
         paths = list(references(value))
-        known = {f"event.{attribute}" for attribute in (*event.attributes, "title", "subject")}
-        if not known.issuperset(paths):
-            continue
         try:
-            rendered = render(value, scope, frozenset())
+            rendered = _value(render(value, event_scope(event), frozenset()))
         except InvalidRequestError:
-            continue  # a list or an object, where text is wanted
-        if isinstance(rendered, Scalar):
+            continue
+        if rendered is not None:
             provenance = (
                 Provenance(kind="webhook", detail=f"{event.source}: {', '.join(paths)}"[:300])
                 if paths
@@ -192,6 +186,17 @@ def map_arguments(definition: Mapping[str, JsonValue], event: Event) -> dict[str
             )
             arguments[name] = PlannedArgument(value=rendered, provenance=provenance)
     return arguments
+
+
+def _shown(value: Value) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _value(value: JsonValue) -> Value | None:
+    if isinstance(value, list):
+        texts = tuple(item for item in value if isinstance(item, str))
+        return texts if len(texts) == len(value) else None
+    return value if isinstance(value, Scalar) else None
 
 
 def _facts(event: Event) -> dict[str, str]:

@@ -44,7 +44,8 @@ class Expression:
 
     Attributes:
         references: dotted, as far as they are written out: `parameters.commit`,
-            `steps.build.url`, `each`; the whole of `steps` where the index is computed.
+            `steps.build.url`, `each`. Below `parameters`, `steps` and `event` the first name
+            always is.
         type: `string`, `integer`, `number`, `boolean`, `list`, `map`, `null`, or `any` where only
             evaluating tells.
     """
@@ -156,13 +157,7 @@ def _program(source: str, variables: Mapping[str, Any]) -> Any:
 def _variables(types: Types) -> dict[str, Any]:
     """CEL takes the longest name that it knows, so `parameters.count` can have a type."""
     variables: dict[str, Any] = {name: _TYPES[type_] for name, type_ in types.others.items()}
-    for name, present in (
-        ("parameters", types.parameters),
-        ("steps", types.steps),
-        ("event", types.event),
-    ):
-        if present:
-            variables[name] = _MAP
+    variables |= dict.fromkeys(("event",) if types.event else ("parameters", "steps"), _MAP)
     if types.each:
         variables["each"] = cel.Type.STRING
     for name, type_ in types.parameters.items():

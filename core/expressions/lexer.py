@@ -19,6 +19,7 @@ MOST_CHARACTERS = 2_000
 
 _MACROS = frozenset({"all", "exists", "exists_one", "filter", "map"})
 _NO_NAMES = frozenset({"true", "false", "null", "in"})
+_NAMED = frozenset({"parameters", "steps", "event"})
 _ENDS_OPERAND = frozenset({")", "]", "}"})
 _TOKEN = re.compile(
     r"""
@@ -155,6 +156,7 @@ def outline(source: str) -> Outline:
         if _starts_path(words, position):
             path, end = _path(words, position)
             if path[0] not in bound:
+                _require_named(source, path)
                 paths.add(path)
                 plain = plain or (position == 0 and end == len(words))
         _refuse(source, words, position, token)
@@ -177,6 +179,12 @@ def _starts_path(words: list[Token], position: int) -> bool:
         and _text_at(words, position - 1) != "."
         and _text_at(words, position + 1) != "("
     )
+
+
+def _require_named(source: str, path: tuple[str, ...]) -> None:
+    """Where a value came from must be known from the expression alone."""
+    if len(path) == 1 and path[0] in _NAMED:
+        raise wrong(source, f'name what you need of it: {path[0]}.a_name or {path[0]}["a-name"]')
 
 
 def _text_at(words: list[Token], position: int) -> str:
@@ -218,7 +226,7 @@ def _items(source: str, words: list[Token]) -> frozenset[str]:
     for position in range(len(words)):
         if _macro_at(words, position) and _text_at(words, position + 3) == ",":
             names.add(_text_at(words, position + 2))
-    if taken := names & {"parameters", "steps", "each", "event"}:
+    if taken := names & {*_NAMED, "each"}:
         raise wrong(source, f"'{min(taken)}' has a meaning; give the items another name")
     return frozenset(names)
 

@@ -17,7 +17,7 @@ class Types:
         parameters: by name `string`, `integer`, `number`, `boolean`, or `list` (of texts).
         steps: ids of the steps that are done before; what they put out is known when they ran.
         each: inside a for-each, where `each` is the item, a text.
-        event: of a trigger; its attributes are known when it comes.
+        event: of a trigger, which knows nothing else; its attributes are known when it comes.
         others: further names by type, or `any`.
     """
 
@@ -28,19 +28,18 @@ class Types:
     others: Mapping[str, str] = field(default_factory=dict)
 
     def problem(self, path: tuple[str, ...]) -> str | None:
-        """Why nothing is at `path`, or None where something is or may be."""
+        """Why nothing is at `path`, or None where something is or may be.
+
+        Args:
+            path: of `Outline.paths`; one below `parameters` or `steps` has at least two words.
+        """
         root = path[0]
         if root not in self._roots():
-            return f"there is no '{root}'; there is {', '.join(self._roots()) or 'nothing'}"
+            return f"there is no '{root}'; there is {', '.join(self._roots())}"
         known = {"parameters": sorted(self.parameters), "steps": sorted(self.steps)}.get(root)
-        if known is None:
-            whole = root == "event" and len(path) == 1
-            return 'name what you need of it, event.title or event["a-name"]' if whole else None
-        there = ", ".join(_written(root, name) for name in known) or "nothing"
-        if len(path) == 1:
-            return f"name what you need of '{root}': {there}"
-        if path[1] in known:
+        if known is None or path[1] in known:
             return None
+        there = ", ".join(_written(root, name) for name in known) or "none"
         what = "no step that is done before has the id" if root == "steps" else "there is no"
         return f"{what} '{path[1]}'; there is {there}"
 
@@ -53,10 +52,8 @@ class Types:
 
     def _roots(self) -> tuple[str, ...]:
         return (
-            *(("parameters",) if self.parameters else ()),
-            *(("steps",) if self.steps else ()),
+            *(("event",) if self.event else ("parameters", "steps")),
             *(("each",) if self.each else ()),
-            *(("event",) if self.event else ()),
             *self.others,
         )
 

@@ -19,10 +19,12 @@ __all__ = [
     "Types",
     "check_condition",
     "check_template",
+    "check_text",
     "compile_expression",
     "look_up",
     "references",
     "render",
+    "sole_expression",
     "templates",
 ]
 
@@ -97,6 +99,16 @@ def check_text(text: str, types: Types) -> Iterator[str]:
             yield f"{source}: a {found} cannot stand inside text; let it stand alone."
 
 
+def sole_expression(text: str) -> str | None:
+    """The source of the one expression that `text` is, if it is nothing else.
+
+    Raises:
+        ExpressionError: it begins an expression that has no end.
+    """
+    parts = _parts(text)
+    return parts[1] if len(parts) == 3 and not parts[0] and not parts[2] else None
+
+
 def check_condition(source: str, types: Types) -> Iterator[str]:
     """What is wrong with a condition, such as a step's `when`."""
     try:
@@ -126,16 +138,16 @@ def _expressions(text: str) -> list[Expression]:
 def _render_text(text: str, scope: Mapping[str, JsonValue], keep: frozenset[str]) -> JsonValue:
     if _OPENING not in text:
         return text
-    parts = _parts(text)
-    if len(parts) == 3 and not parts[0] and not parts[2]:
-        expression = compile_expression(parts[1], None)
+    source = sole_expression(text)
+    if source is not None:
+        expression = compile_expression(source, None)
         if expression.roots & keep:
             return text
         value = expression.evaluate(scope)
         if keep:
             _require_no_opening(value, expression.source)
         return value
-    return _render_parts(parts, scope, keep)
+    return _render_parts(_parts(text), scope, keep)
 
 
 def _render_parts(parts: list[str], scope: Mapping[str, JsonValue], keep: frozenset[str]) -> str:
