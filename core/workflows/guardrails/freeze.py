@@ -119,7 +119,7 @@ class Freeze(Guardrail):
     def _something(self) -> Freeze:
         if not self.windows and self.calendar is None:
             raise ValueError("give 'windows', or a 'calendar' file, or both")
-        if self.calendar is None and self.model_fields_set & {"only", "timezone"}:
+        if self.calendar is None and (self.only is not None or self.timezone != "UTC"):
             raise ValueError("'only' and 'timezone' are about a 'calendar'; a window has its own")
         return self
 
