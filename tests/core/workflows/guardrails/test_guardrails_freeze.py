@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,9 +11,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from core.calendars.reader import CalendarEvent
+from core.errors import ConfigurationError
 from core.workflows.guardrails import Freeze, GuardrailState
 from core.workflows.guardrails.freeze import FreezeWindow
-from tests.core.workflows.guardrails.situations import situation
+from tests.core.workflows.guardrails.situations import (
+    ToldWorld,
+    guardrail,
+    judged,
+    situation,
+)
 
 PARIS = ZoneInfo("Europe/Paris")
 
@@ -244,3 +252,79 @@ def test_the_guardrail_says_which_window_and_until_when() -> None:
         GuardrailState.BLOCKED,
         "quiet until Mon 2026-11-30 08:00 CET.",
     )
+
+
+def calendar_event(name: str, starts: str, ends: str) -> CalendarEvent:
+    return CalendarEvent(name=name, starts=utc(starts), ends=utc(ends))
+
+
+EVENTS = (
+    calendar_event("Change freeze: sale", "2026-11-25 10:00", "2026-11-25 14:00"),
+    calendar_event("Offsite", "2026-11-25 11:00", "2026-11-25 16:00"),
+    calendar_event("change FREEZE: audit", "2026-12-01 00:00", "2026-12-02 00:00"),
+)
+
+
+async def test_nothing_runs_during_an_event_of_the_calendar() -> None:
+    freeze = guardrail("freeze", calendar="calendars/ops.ics", timezone="Europe/Paris")
+    world = ToldWorld(events=EVENTS)
+    inside = await judged(freeze, world, situation())
+    assert (inside.state, inside.evidence) == (
+        GuardrailState.BLOCKED,
+        "Offsite until Wed 2026-11-25 17:00 CET.",
+    )
+    assert world.asked == [("calendars/ops.ics", "Europe/Paris")]
+    for moment, state in (("2026-11-25 16:00", "met"), ("2026-12-01 00:00", "blocked")):
+        assert (await judged(freeze, world, situation(now=utc(moment)))).state == state
+
+
+async def test_only_events_with_a_text_in_their_title_can_be_meant() -> None:
+    freeze = guardrail("freeze", calendar="ops.ics", only="Change freeze")
+    world = ToldWorld(events=EVENTS)
+    assert (await judged(freeze, world, situation())).evidence.startswith("Change freeze: sale")
+    for moment, state in (("2026-11-25 15:00", "met"), ("2026-12-01 00:00", "blocked")):
+        assert (await judged(freeze, world, situation(now=utc(moment)))).state == state
+
+
+async def test_a_calendar_that_cannot_be_read_lets_nothing_begin() -> None:
+    freeze = guardrail("freeze", calendar="ops.ics")
+    broken = ToldWorld(events=ConfigurationError("ops.ics: there is no such file."))
+    result = await judged(freeze, broken, situation())
+    assert (result.state, result.evidence) == (
+        GuardrailState.WAITING,
+        "ops.ics: there is no such file.",
+    )
+    assert freeze.evaluate(situation()).state is GuardrailState.WAITING, "nobody has looked"
+
+
+async def test_windows_and_a_calendar_hold_together() -> None:
+    noon = {"name": "noon", "from": "Wed 11:00", "to": "Wed 13:00"}
+    freeze = guardrail("freeze", calendar="ops.ics", windows=[noon])
+    assert (await judged(freeze, ToldWorld(), situation())).evidence.startswith("noon until")
+    world = ToldWorld(events=EVENTS)
+    later = await judged(freeze, world, situation(now=utc("2026-11-25 15:00")))
+    assert later.evidence.startswith("Offsite until")
+    assert freeze.describe() == (
+        "Outside the freeze noon (Wed 11:00 to Wed 13:00 UTC), all events of ops.ics"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({}, "give 'windows', or a 'calendar'"),
+        ({"calendar": "../secrets.ics"}, "match"),
+        ({"calendar": "/etc/passwd"}, "match"),
+        ({"calendar": "a/../../b.ics"}, "match"),
+        ({"calendar": "ops.yaml"}, "match"),
+        ({"calendar": "ops.ics", "timezone": "Mars/Base"}, "is not a time zone"),
+        ({"windows": [], "only": "x"}, "give 'windows'"),
+        (
+            {"windows": [{"name": "x", "from": "Mon 00:00", "to": "Tue 00:00"}], "only": "x"},
+            "are about a 'calendar'",
+        ),
+    ],
+)
+def test_a_freeze_that_makes_no_sense_is_refused(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        guardrail("freeze", **fields)
