@@ -43,8 +43,10 @@ from core.offers import OfferStore
 from core.replicas import Replica, only_process
 from core.security.audit import AuditLog
 from core.security.audit_file import AuditFile
+from core.security.delegations import Delegations
 from core.security.permissions import Permissions
 from core.security.policy import Roles
+from core.security.reviews import Reviews
 from core.security.secrets import Secrets
 from core.services.ai import AIOrchestratorClient
 from core.settings import Settings
@@ -61,8 +63,7 @@ from core.worker import InboxWorker
 from core.workflows.actions import ActionRegistry
 from core.workflows.display import Display
 from core.workflows.engine import RunEngine
-from core.workflows.execution import Execution
-from core.workflows.planning import Planner
+from core.workflows.heart import assemble
 from core.workflows.service import WorkflowService
 from core.workflows.verdict import Judge
 from core.workflows.world import Worlds
@@ -107,6 +108,8 @@ class _Slack(NamedTuple):
 class _Work(NamedTuple):
     roles: Roles
     permissions: Permissions
+    delegations: Delegations
+    reviews: Reviews
     cards: Cards
     assistants: AssistantService
     workflows: WorkflowService
@@ -246,7 +249,9 @@ async def _set_to_work(
     runs = RunStore(database, audit)
     incidents = IncidentStore(database)
     offers = OfferStore(database)
-    roles = Roles(state.policy, slack.directory)
+    delegations = Delegations(database, audit, state.policy.delegation)
+    roles = Roles(state.policy, slack.directory, delegations)
+    permissions = Permissions(state.policy, roles, slack.directory.channel_name, state.workflows)
     activity = TableActivity(runs, incidents)
     assistants = AssistantService(state, ground.orchestrator, ground.knowledge, activity)
 
@@ -267,15 +272,17 @@ async def _set_to_work(
     judge = Judge(roles, Worlds(actions, OtherRuns(database), gates, calendars))
     cards = Cards(state.policy, judge)
     display = Display(runs, showing, SlackPresenter(slack.messenger, cards))
-    engine = RunEngine(Execution(runs, actions, roles, display.touch), database, replica.id)
-    planner = Planner(state.policy, actions)
-    workflows = WorkflowService(state, planner, runs, roles, engine, audit, display)
+    workflows, engine, _ = assemble(
+        state, database, runs, audit, actions, roles, permissions, judge, display, replica.id
+    )
     engine.launch()
     stack.callback(engine.close)
 
     return _Work(
         roles=roles,
-        permissions=Permissions(state.policy, roles, slack.directory.channel_name, state.workflows),
+        permissions=permissions,
+        delegations=delegations,
+        reviews=Reviews(database, audit, state.policy, permissions),
         cards=cards,
         assistants=assistants,
         workflows=workflows,
@@ -316,6 +323,8 @@ def _bot_services(
         workflows=work.workflows,
         roles=work.roles,
         permissions=work.permissions,
+        delegations=work.delegations,
+        reviews=work.reviews,
         cards=work.cards,
         orchestrator=ground.orchestrator,
         assistants=work.assistants,

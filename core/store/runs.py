@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
-from pydantic import JsonValue, ValidationError
-from sqlalchemy import Row, Select, insert, select, update
+from pydantic import JsonValue
+from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.errors import CountersignError, InvalidRequestError, NotFoundError
-from core.records import Place, storable_text
+from core.errors import InvalidRequestError, NotFoundError
+from core.records import storable_text
 from core.security.audit import AuditLog
 from core.store.database import Database
-from core.store.tables import run_steps, runs, signatures
-from core.workflows.plan import Plan
+from core.store.progress import Move, Progress
+from core.store.run_rows import (
+    UnreadableRunError,
+    load,
+    progress,
+    signature_columns,
+    step_columns,
+)
+from core.store.starts import Start, Started, Starts
+from core.store.tables import run_locks, run_steps, run_targets, runs, signatures
 from core.workflows.run import Run, RunState, StepProgress, StepState
 from core.workflows.signatures import Signature
 
+__all__ = ["Move", "RunStore", "Start", "Started", "UnreadableRunError"]
+
+_CLAIMABLE = (RunState.RUNNING, RunState.ATTENTION)
 _log = logging.getLogger(__name__)
-
-
-class UnreadableRunError(CountersignError):
-    """The stored plan of a run is not one: it was altered, or another version wrote it."""
 
 
 class RunStore:
@@ -33,29 +40,20 @@ class RunStore:
     def __init__(self, database: Database, audit: AuditLog) -> None:
         self._database = database
         self._audit = audit
+        self._progress = Progress(database, audit)
+        self._starts = Starts(database, audit)
 
     async def create(self, run: Run) -> bool:
         """Save a new run; False where its id is taken, and then nothing is changed."""
-        try:
-            async with self._database.write() as connection:
-                await connection.execute(insert(runs).values(_columns(run)))
-                await connection.execute(
-                    insert(run_steps),
-                    [
-                        {"run_id": run.id, "position": position} | _step_columns(step)
-                        for position, step in enumerate(run.steps)
-                    ],
-                )
-                await self._audit.append(
-                    connection,
-                    run.requester,
-                    "run.requested",
-                    run.id,
-                    {"workflow": run.plan.workflow, "digest": run.digest, "origin": run.origin},
-                )
-        except IntegrityError:
-            return False
-        return True
+        return await self._starts.create(run)
+
+    async def begin(self, start: Start) -> Started:
+        """Let an APPROVED run begin, with the locks and the places that it takes."""
+        return await self._starts.begin(start)
+
+    async def save(self, move: Move) -> RunState | None:
+        """Write what a segment has done; None where another one has claimed the run."""
+        return await self._progress.save(move)
 
     async def get(self, run_id: str) -> Run:
         """One run with its signatures and steps.
@@ -68,7 +66,7 @@ class RunStore:
             row = (await connection.execute(select(runs).where(runs.c.id == run_id))).one_or_none()
             if row is None:
                 raise NotFoundError(f"There is no run '{run_id}'. `runs` lists them.")
-            return await _load(connection, row)
+            return await load(connection, row)
 
     async def exists(self, run_id: str) -> bool:
         """Whether there is a run with this id."""
@@ -92,14 +90,36 @@ class RunStore:
         return await self.get(prefix if prefix in ids else ids[0])
 
     async def latest(
-        self, limit: int, states: Collection[RunState] = (), workflow: str | None = None
+        self,
+        limit: int,
+        states: Collection[RunState] = (),
+        workflow: str | None = None,
+        *,
+        requester: str | None = None,
+        target: str | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
     ) -> list[Run]:
-        """The newest runs first, at most `limit`."""
+        """The newest runs first, at most `limit`.
+
+        Args:
+            target: of runs that have begun.
+            since: asked for then or later; `before`: asked for earlier, for the next page.
+        """
         query = select(runs).order_by(runs.c.created_at.desc()).limit(limit)
         if states:
             query = query.where(runs.c.state.in_([str(state) for state in states]))
         if workflow is not None:
             query = query.where(runs.c.workflow == workflow)
+        if requester is not None:
+            query = query.where(runs.c.requester == requester)
+        if target is not None:
+            touching = select(run_targets.c.run_id).where(run_targets.c.target == target)
+            query = query.where(runs.c.id.in_(touching))
+        if since is not None:
+            query = query.where(runs.c.created_at >= since)
+        if before is not None:
+            query = query.where(runs.c.created_at < before)
         return await self._all(query)
 
     async def unfinished(self, states: Collection[RunState]) -> list[str]:
@@ -112,17 +132,46 @@ class RunStore:
         async with self._database.read() as connection:
             return list((await connection.execute(query)).scalars())
 
+    async def under_way(self) -> list[tuple[str, int]]:
+        """Id and generation of each run that the engine should have, oldest first."""
+        query = (
+            select(runs.c.id, runs.c.generation)
+            .where(runs.c.state.in_([str(RunState.APPROVED), str(RunState.RUNNING)]))
+            .order_by(runs.c.created_at)
+        )
+        async with self._database.read() as connection:
+            return [(row.id, row.generation) for row in await connection.execute(query)]
+
+    async def overdue(self, now: datetime) -> list[tuple[str, int]]:
+        """Run and position of each step of a run that has begun whose time is over."""
+        query = (
+            select(run_steps.c.run_id, run_steps.c.position)
+            .join(runs, runs.c.id == run_steps.c.run_id)
+            .where(
+                runs.c.state.in_([str(state) for state in _CLAIMABLE]),
+                run_steps.c.state == str(StepState.WAITING),
+                run_steps.c.due_at <= now,
+            )
+        )
+        async with self._database.read() as connection:
+            return [(row.run_id, row.position) for row in await connection.execute(query)]
+
+    async def look(self, run_id: str, position: int) -> tuple[RunState, int, StepProgress]:
+        """The run's state and epoch, and how one of its steps stands."""
+        query = (
+            select(runs.c.state.label("run_state"), runs.c.epoch, run_steps)
+            .join(run_steps, run_steps.c.run_id == runs.c.id)
+            .where(runs.c.id == run_id, run_steps.c.position == position)
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one()
+        return RunState(row.run_state), row.epoch, progress(row)
+
     async def states_since(self, since: datetime) -> list[RunState]:
         """The state of each run that was asked for since then."""
         query = select(runs.c.state).where(runs.c.created_at >= since)
         async with self._database.read() as connection:
             return [RunState(state) for state in (await connection.execute(query)).scalars()]
-
-    async def not_shown(self) -> list[str]:
-        """Ids of runs whose message does not say what is so now."""
-        query = select(runs.c.id).where(runs.c.shown_version < runs.c.version)
-        async with self._database.read() as connection:
-            return list((await connection.execute(query)).scalars())
 
     async def sign(self, run: Run, signature: Signature) -> None:
         """Add a countersignature.
@@ -136,16 +185,18 @@ class RunStore:
                 raise InvalidRequestError("This run no longer waits for countersignatures.")
             try:
                 await connection.execute(
-                    insert(signatures).values(run_id=run.id, **signature.model_dump(exclude={"on_behalf"}))
+                    insert(signatures).values(signature_columns(run.id, signature))
                 )
             except IntegrityError as error:
                 raise InvalidRequestError("You have signed this run already.") from error
+            details: dict[str, JsonValue] = {
+                "digest": signature.digest,
+                "comment": signature.comment,
+            }
+            if signature.on_behalf is not None:
+                details["on_behalf"] = signature.on_behalf
             await self._audit.append(
-                connection,
-                signature.user,
-                f"run.{signature.decision}",
-                run.id,
-                {"digest": signature.digest, "comment": signature.comment},
+                connection, signature.user, f"run.{signature.decision}", run.id, details
             )
 
     async def transition(
@@ -166,72 +217,104 @@ class RunStore:
                 {"state": str(after), "reason": storable_text(reason)[:2000]},
             )
             if moved:
+                if after.final:
+                    await connection.execute(delete(run_locks).where(run_locks.c.run_id == run_id))
                 await self._audit.append(
                     connection, actor, f"run.{after}", run_id, {"reason": reason, **(details or {})}
                 )
         return moved
 
-    async def begin_step(self, run_id: str, position: int) -> StepProgress:
-        """Note that the step is about to have its effect, and return how it stood before.
+    async def claim(self, run_id: str, generation: int) -> tuple[Run, int] | None:
+        """Claim a run that has begun: from now on only its new epoch may write.
 
-        Committed on return: after a crash the next attempt sees that this one was started.
+        Returns:
+            The run and the epoch; None where it waits, has ended, or has a newer generation.
         """
-        where = (run_steps.c.run_id == run_id) & (run_steps.c.position == position)
         async with self._database.write() as connection:
-            before = _step((await connection.execute(select(run_steps).where(where))).one())
-            if before.state not in {StepState.SUCCEEDED, StepState.FAILED}:
-                await connection.execute(
-                    update(run_steps)
-                    .where(where)
-                    .values(
-                        state=str(StepState.RUNNING),
-                        attempts=before.attempts + 1,
-                        started_at=datetime.now(UTC),
-                    )
-                )
-                await self._bump(connection, run_id, set(RunState), {})
-        return before
-
-    async def set_step(
-        self, run_id: str, position: int, step: StepProgress, actor: str, audited: bool = True
-    ) -> None:
-        """Save how a step stands now."""
-        async with self._database.write() as connection:
-            await connection.execute(
-                update(run_steps)
-                .where(run_steps.c.run_id == run_id, run_steps.c.position == position)
-                .values(_step_columns(step))
-            )
-            await self._bump(connection, run_id, set(RunState), {})
-            if audited:
-                await self._audit.append(
-                    connection,
-                    actor,
-                    f"step.{step.state}",
-                    f"{run_id}/{step.step_id}",
-                    {"summary": step.summary, "attempts": step.attempts},
-                )
-
-    async def shown(self, run_id: str, version: int, place: Place, message: str) -> None:
-        """The run's message stands at `message` in `place` and says what was so at `version`."""
-        async with self._database.write() as connection:
-            await connection.execute(
+            claimed = await connection.execute(
                 update(runs)
-                .where(runs.c.id == run_id, runs.c.shown_version < version)
+                .where(
+                    runs.c.id == run_id,
+                    runs.c.generation == generation,
+                    runs.c.state == str(RunState.RUNNING),
+                )
+                .values(epoch=runs.c.epoch + 1)
+                .returning(runs)
+            )
+            row = claimed.one_or_none()
+            return None if row is None else (await load(connection, row), row.epoch)
+
+    async def postpone(self, run_id: str, generation: int, reason: str) -> bool:
+        """Note why an approved run cannot begin yet; the engine gets it again as a new
+        generation."""
+        async with self._database.write() as connection:
+            changed = await connection.execute(
+                update(runs)
+                .where(
+                    runs.c.id == run_id,
+                    runs.c.generation == generation,
+                    runs.c.state == str(RunState.APPROVED),
+                )
                 .values(
-                    shown_version=version,
-                    message=message,
-                    channel=place.channel,
-                    thread=place.thread,
+                    generation=generation + 1,
+                    version=runs.c.version + (runs.c.reason != reason).cast(runs.c.version.type),
+                    reason=storable_text(reason)[:2000],
                 )
             )
+        return changed.rowcount == 1
 
-    async def not_showable(self, run_id: str) -> None:
-        """The run as it is now cannot be shown; it is tried again after its next change."""
+    async def answer(
+        self,
+        run_id: str,
+        before: RunState,
+        steps: Mapping[int, tuple[StepState, StepProgress]],
+        actor: str,
+        action: str,
+        reason: str = "",
+        after: RunState = RunState.RUNNING,
+    ) -> int | None:
+        """Save what a person said of steps, and let the run go on.
+
+        Args:
+            before: the run's state; a RUNNING one stays with whoever carries it out, others
+                become a new generation for the engine.
+            steps: by position: the state in which each is now, and how it stands then.
+
+        Returns:
+            The run's generation; None where the run or a step is in another state.
+        """
         async with self._database.write() as connection:
-            await connection.execute(
-                update(runs).where(runs.c.id == run_id).values(shown_version=runs.c.version)
+            moved = await connection.execute(
+                update(runs)
+                .where(runs.c.id == run_id, runs.c.state == str(before))
+                .values(
+                    state=str(after),
+                    reason="",
+                    generation=runs.c.generation + (0 if before is RunState.RUNNING else 1),
+                    version=runs.c.version + 1,
+                    updated_at=datetime.now(UTC),
+                )
+                .returning(runs.c.generation)
             )
+            generation: int | None = moved.scalar_one_or_none()
+            for position, (expected, step) in steps.items():
+                changed = await connection.execute(
+                    update(run_steps)
+                    .where(
+                        run_steps.c.run_id == run_id,
+                        run_steps.c.position == position,
+                        run_steps.c.state == str(expected),
+                    )
+                    .values(step_columns(step))
+                )
+                if generation is None or changed.rowcount != 1:
+                    await connection.rollback()
+                    return None
+            for step_id in sorted(step.step_id for _, step in steps.values()):
+                await self._audit.append(
+                    connection, actor, action, f"{run_id}/{step_id}", {"reason": reason}
+                )
+        return generation
 
     async def _all(self, query: Select[tuple[object, ...]]) -> list[Run]:
         """The runs that a query finds, without those that cannot be read."""
@@ -239,7 +322,7 @@ class RunStore:
         async with self._database.read() as connection:
             for row in (await connection.execute(query)).all():
                 try:
-                    found.append(await _load(connection, row))
+                    found.append(await load(connection, row))
                 except UnreadableRunError as error:
                     _log.warning("left out of a list: %s", error)
         return found
@@ -257,78 +340,3 @@ class RunStore:
             .values(version=runs.c.version + 1, updated_at=datetime.now(UTC), **values)
         )
         return changed.rowcount == 1
-
-
-async def _load(connection: AsyncConnection, row: Row[tuple[object, ...]]) -> Run:
-    signed = await connection.execute(
-        select(signatures).where(signatures.c.run_id == row.id).order_by(signatures.c.at)
-    )
-    steps = await connection.execute(
-        select(run_steps).where(run_steps.c.run_id == row.id).order_by(run_steps.c.position)
-    )
-    try:
-        plan = Plan.model_validate(row.plan)
-    except ValidationError as error:
-        raise UnreadableRunError(
-            f"The plan of run {row.id} cannot be read (it was altered, or another version of "
-            "Countersign wrote it): ask for the run again."
-        ) from error
-    return Run(
-        id=row.id,
-        plan=plan,
-        digest=row.digest,
-        state=RunState(row.state),
-        requester=row.requester,
-        origin=row.origin,
-        place=Place(channel=row.channel, thread=row.thread),
-        message=row.message,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        version=row.version,
-        reason=row.reason,
-        signatures=tuple(
-            Signature(user=s.user, digest=s.digest, decision=s.decision, comment=s.comment, at=s.at)
-            for s in signed
-        ),
-        steps=tuple(_step(step) for step in steps),
-    )
-
-
-def _columns(run: Run) -> dict[str, object]:
-    return {
-        "id": run.id,
-        "workflow": run.plan.workflow,
-        "plan": run.plan.model_dump(mode="json", by_alias=True),
-        "digest": run.digest,
-        "state": str(run.state),
-        "requester": run.requester,
-        "origin": run.origin[:300],
-        "channel": run.place.channel,
-        "thread": run.place.thread,
-        "message": run.message,
-        "created_at": run.created_at,
-        "updated_at": run.updated_at,
-        "expires_at": run.expires_at,
-        "version": run.version,
-        "shown_version": run.version - 1,
-        "reason": run.reason,
-    }
-
-
-def _step(row: Row[tuple[object, ...]]) -> StepProgress:
-    return StepProgress(
-        step_id=row.step_id,
-        state=StepState(row.state),
-        attempts=row.attempts,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        summary=row.summary,
-        output=row.output,
-        values=row.output_values,
-        link=row.link,
-    )
-
-
-def _step_columns(step: StepProgress) -> dict[str, object]:
-    columns = step.model_dump(exclude={"values", "due_at", "by"})
-    return columns | {"state": str(step.state), "output_values": step.values}

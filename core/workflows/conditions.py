@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from core.errors import InvalidRequestError
-from core.workflows.template import look_up
+from core.expressions import compile_expression
 
 
 def roots(source: str) -> frozenset[str]:
     """The first words of what a condition refers to, such as `parameters` or `steps`."""
-    return frozenset({source.split(".")[0]})
+    return compile_expression(source, None).roots
 
 
 def holds(source: str, scope: Mapping[str, JsonValue]) -> bool:
@@ -21,7 +21,7 @@ def holds(source: str, scope: Mapping[str, JsonValue]) -> bool:
     Raises:
         InvalidRequestError: it cannot be evaluated, or is neither true nor false.
     """
-    value = look_up(source, scope)
+    value = compile_expression(source, None).evaluate(scope)
     if not isinstance(value, bool):
         raise InvalidRequestError(f"The condition {source} is neither true nor false.")
     return value

@@ -1,12 +1,15 @@
 """Durable execution of runs on DBOS Transact (https://docs.dbos.dev/python).
 
-One generic DBOS workflow interprets the stored plan, so that a change of our code or of a YAML
-file never breaks a run that is under way. Its id is the run's id: starting it twice is one run.
+Each generation of a run is one DBOS workflow: from the run's state in our tables until it has
+ended or waits for a person. What was done is in our tables, in the transactions that say so, and
+not once more in DBOS's: a workflow that is recovered after a crash reads them. A change of our
+code or of a YAML file never breaks a run that is under way.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from dbos import (
     DBOS,
@@ -17,12 +20,11 @@ from dbos import (
 )
 
 from core.store.database import Database
-from core.workflows.execution import Execution, Resolution
-from core.workflows.run import StepProgress, StepState
+from core.workflows.execution import Execution
 
-_PROTOCOL = "countersign-runs-1"  # change only when `execute` asks for other steps than before
-_MONTH_S = 30 * 24 * 3600.0
-_LISTEN_S = 0.2  # for a person who has pressed a button
+_PROTOCOL = "countersign-runs-2"  # change only when `execute` takes other arguments than before
+_GIVEN_UP = {"ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
+_CRASHES = 1000  # in one generation, before DBOS gives it up
 
 
 @DBOS.dbos_class()
@@ -30,7 +32,7 @@ class RunEngine(DBOSConfiguredInstance):
     """Starts and recovers runs. DBOS is one for the process, so this is, too.
 
     Args:
-        execution: what to do in each step.
+        execution: carries them out.
         database: DBOS keeps its own tables in the same place.
         replica: executor id; runs that a dead process of this name left behind are recovered.
     """
@@ -54,7 +56,6 @@ class RunEngine(DBOSConfiguredInstance):
             enable_otlp=False,
             serializer=DBOSPortableJSONSerializer(),  # the default one is pickle
             log_level="WARNING",
-            notification_listener_polling_interval_sec=_LISTEN_S,
         )
         DBOS(config=config)
         DBOS.launch()
@@ -67,87 +68,43 @@ class RunEngine(DBOSConfiguredInstance):
         """Take over the runs that were under way in replicas which are dead; repeatable."""
         await asyncio.to_thread(DBOS._recover_pending_workflows, replicas)
 
-    async def start(self, run_id: str) -> None:
-        """Begin an approved run; does nothing where it has begun already."""
-        with SetWorkflowID(_workflow_id(run_id)):
-            await DBOS.start_workflow_async(self.execute, run_id)
+    async def start(self, run_id: str, generation: int) -> None:
+        """Give a generation of a run to the engine; does nothing where it has it already."""
+        with SetWorkflowID(_workflow_id(run_id, generation)):
+            await DBOS.start_workflow_async(self.execute, run_id, generation)
 
-    async def resolve(
-        self, run_id: str, step: StepProgress, resolution: Resolution, user: str
-    ) -> None:
-        """Pass on a person's word about a step that was cut off; for each attempt the first
-        word counts."""
-        await DBOS.send_async(
-            _workflow_id(run_id),
-            {"resolution": str(resolution), "user": user},
-            topic=step.step_id,
-            idempotency_key=f"{run_id}/{step.step_id}/{step.attempts}",
+    async def missing(self, asked: Sequence[tuple[str, int]]) -> list[tuple[str, int, str]]:
+        """Which of these runs, by id and generation, the engine does not have.
+
+        Returns:
+            Each with the reason for which it was given up; empty where it was never given.
+        """
+        ids = {
+            _workflow_id(run_id, generation): (run_id, generation) for run_id, generation in asked
+        }
+        if not ids:
+            return []
+        known = await DBOS.list_workflows_async(
+            workflow_ids=list(ids), load_input=False, load_output=True
         )
+        there = {status.workflow_id: status for status in known}
+        lost = []
+        for workflow_id, run in ids.items():
+            status = there.get(workflow_id)
+            if status is None:
+                lost.append((*run, ""))
+            elif status.status in _GIVEN_UP:
+                lost.append((*run, f"{type(status.error).__name__}: {status.error}"))
+        return lost
 
-    async def failure(self, run_id: str) -> str | None:
-        """Why the engine itself gave up on a run, or None where it did not."""
-        status = await DBOS.get_workflow_status_async(_workflow_id(run_id))
-        if status is None or status.status not in {"ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}:
-            return None
-        return f"{type(status.error).__name__}: {status.error}"
-
-    @DBOS.workflow()
-    async def execute(self, run_id: str) -> str:
-        """The generic workflow: authorise, then step after step, then the end."""
-        steps = await DBOS.run_step_async({"name": "authorise"}, self._authorise, run_id)
-        state = StepState.SUCCEEDED
-        for position, step_id in enumerate(steps):
-            state = await self._step(run_id, position, step_id)
-            if state is not StepState.SUCCEEDED:
-                break
-        if steps:
-            await DBOS.run_step_async({"name": "finish"}, self._finish, run_id, str(state))
-        return str(state)
-
-    async def _step(self, run_id: str, position: int, step_id: str) -> StepState:
-        """One step; where it was cut off and must not be repeated, wait for a person's word."""
-        excused = 0
-        while True:
-            state = StepState(
-                await DBOS.run_step_async(
-                    {"name": f"step:{step_id}"}, self._perform, run_id, position, excused
-                )
-            )
-            if state is not StepState.UNKNOWN:
-                return state
-            word = None
-            while word is None:
-                word = await DBOS.recv_async(step_id, timeout_seconds=_MONTH_S)
-            resolution = Resolution(word["resolution"])
-            attempts = await DBOS.run_step_async(
-                {"name": f"resolve:{step_id}"},
-                self._resolve,
-                run_id,
-                position,
-                str(resolution),
-                word["user"],
-            )
-            if resolution is Resolution.DONE:
-                return StepState.SUCCEEDED
-            if resolution is Resolution.STOP:
-                return StepState.SKIPPED
-            excused = attempts
-
-    async def _authorise(self, run_id: str) -> list[str]:
-        return await self._execution.authorise(run_id)
-
-    async def _perform(self, run_id: str, position: int, excused: int) -> str:
-        return str(await self._execution.perform(run_id, position, excused))
-
-    async def _resolve(self, run_id: str, position: int, resolution: str, user: str) -> int:
-        return await self._execution.resolve(run_id, position, Resolution(resolution), user)
-
-    async def _finish(self, run_id: str, state: str) -> None:
-        await self._execution.finish(run_id, StepState(state))
+    @DBOS.workflow(max_recovery_attempts=_CRASHES)
+    async def execute(self, run_id: str, generation: int) -> None:
+        """The one workflow: whatever the run, and whatever was done of it before."""
+        await self._execution.carry_out(run_id, generation)
 
 
-def _workflow_id(run_id: str) -> str:
-    return f"run:{run_id}"
+def _workflow_id(run_id: str, generation: int) -> str:
+    return f"run:{run_id}:{generation}"
 
 
 def _system_url(database: Database) -> str:

@@ -1,246 +1,120 @@
-"""What happens in each durable step of a run: authorise, perform, finish.
+"""How a run is carried out: it begins, its flow is walked, what failed is taken back, it ends.
 
-Every function here may be called again after a crash; what was done is found in the tables.
+The engine calls `carry_out` for each generation of a run. It may be called again after a crash:
+what was done is found in the tables.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from datetime import UTC, datetime
-from enum import StrEnum
+import logging
 
-from pydantic import BaseModel, JsonValue
+from core.store.progress import ENGINE
+from core.store.runs import Start, UnreadableRunError
+from core.workflows.admission import Admission
+from core.workflows.flow import Outcome, positions, walk
+from core.workflows.run import Run, RunState, StepState
+from core.workflows.segment import Segment, SupersededError, Tools
 
-from core.errors import CountersignError
-from core.records import Idempotency
-from core.security.policy import Roles
-from core.store.runs import RunStore, UnreadableRunError
-from core.workflows.actions import (
-    Action,
-    ActionContext,
-    ActionError,
-    ActionRegistry,
-    OutcomeUnknownError,
-)
-from core.workflows.plan import PlannedStep
-from core.workflows.run import Run, RunState, StepProgress, StepState
-from core.workflows.template import references, render
-from core.workflows.verdict import judge
+__all__ = ["ENGINE", "Execution", "Tools"]
 
-ENGINE = "countersign"
-_OUTPUT_CHARACTERS = 20_000
-
-
-class Resolution(StrEnum):
-    """What a person says about a step that was cut off."""
-
-    DONE = "done"
-    REPEAT = "repeat"
-    STOP = "stop"
+_log = logging.getLogger(__name__)
 
 
 class Execution:
-    """Carries out approved plans, one step at a time.
+    """Carries out runs.
 
     Args:
-        store: where progress is kept.
-        registry: the actions.
-        roles: asked again at execution, so that a signer who lost the role counts no more.
-        changed: called after each change, for whoever shows runs.
+        admission: whether one may begin.
     """
 
-    def __init__(
-        self,
-        store: RunStore,
-        registry: ActionRegistry,
-        roles: Roles,
-        changed: Callable[[], None],
-    ) -> None:
-        self._store = store
-        self._registry = registry
-        self._roles = roles
-        self._changed = changed
+    def __init__(self, tools: Tools, admission: Admission) -> None:
+        self._tools = tools
+        self._store = tools.store
+        self._admission = admission
 
-    async def authorise(self, run_id: str) -> list[str]:
-        """Check digest and guardrails once more, and let the run begin.
+    async def carry_out(self, run_id: str, generation: int) -> None:
+        """Do what can be done of a run without a person, or nothing where it is not its turn."""
+        try:
+            segment = await self._enter(run_id, generation)
+            while segment is not None:
+                if await self._finish(segment, await self._walk(segment)):
+                    return
+                segment = await self._claim(run_id, generation)  # a person has just answered
+        except SupersededError as stop:
+            _log.info("%s", stop)
 
-        Returns:
-            The ids of the steps to do; none where the run may not begin.
-        """
+    async def _enter(self, run_id: str, generation: int) -> Segment | None:
         try:
             run = await self._store.get(run_id)
         except UnreadableRunError as error:
-            await self._block(run_id, str(error))
-            return []
-        steps = [step.id for step in run.plan.steps]
+            begun, approved = {RunState.RUNNING, RunState.ATTENTION}, {RunState.APPROVED}
+            await self._store.transition(run_id, begun, RunState.FAILED, ENGINE, str(error))
+            await self._store.transition(run_id, approved, RunState.BLOCKED, ENGINE, str(error))
+            self._tools.changed()
+            return None
+        if run.generation != generation:
+            return None
         if run.state is RunState.RUNNING:
-            return steps  # let in before a crash
-        obstacle = await self._obstacle(run)
-        if obstacle:
-            await self._block(run_id, obstacle)
-            return []
-        begun = await self._store.transition(
-            run_id, {RunState.APPROVED}, RunState.RUNNING, ENGINE, details={"digest": run.digest}
-        )
-        return steps if begun else []
+            return await self._claim(run_id, generation)
+        return await self._begin(run) if run.state is RunState.APPROVED else None
 
-    async def perform(self, run_id: str, position: int, excused: int = 0) -> StepState:
-        """Do one step, unless it is known to be done already.
+    async def _claim(self, run_id: str, generation: int) -> Segment | None:
+        claimed = await self._store.claim(run_id, generation)
+        return None if claimed is None else Segment(self._tools, *claimed)
 
-        Args:
-            excused: how many earlier attempts had no effect, as a person has said.
-        """
-        run = await self._store.get(run_id)
-        if run.state is RunState.ATTENTION and run.steps[position].state is StepState.UNKNOWN:
-            return StepState.UNKNOWN  # asked for a person's word before a crash
-        if run.state is not RunState.RUNNING:
-            return StepState.SKIPPED  # cancelled in between
-        step = run.plan.steps[position]
-        before = await self._store.begin_step(run_id, position)
-        self._changed()
-        if before.state in {StepState.SUCCEEDED, StepState.FAILED}:
-            return before.state
-        cut_off = before.attempts > excused
-        if cut_off and step.idempotency is Idempotency.NONE:
-            after = StepProgress(
-                step_id=step.id,
-                state=StepState.UNKNOWN,
-                attempts=before.attempts,
-                started_at=before.started_at,
-                summary="It was cut off in the middle; nobody knows whether it took effect.",
-            )
-        else:
-            after = await self._attempt(run, step, before, repeated=cut_off)
-        await self._store.set_step(run_id, position, after, ENGINE)
-        asked = after.state is StepState.UNKNOWN and await self._store.transition(
-            run_id, {RunState.RUNNING}, RunState.ATTENTION, ENGINE, after.summary
-        )
-        self._changed()
-        if after.state is StepState.UNKNOWN and not asked:
-            return StepState.SKIPPED  # cancelled in the middle
-        return after.state
+    async def _begin(self, run: Run) -> Segment | None:
+        ruling = await self._admission.rule(run)
+        reason = ruling.reason
+        if ruling.after is RunState.RUNNING:
+            start = Start(run.id, run.digest, run.plan.targets, ruling.claims, ruling.results)
+            started = await self._store.begin(start)
+            if started.epoch is not None:
+                begun = run.model_copy(update={"state": RunState.RUNNING})
+                return Segment(self._tools, begun, started.epoch)
+            reason = started.conflict
+        if ruling.after.final:
+            await self._store.transition(run.id, {RunState.APPROVED}, ruling.after, ENGINE, reason)
+        elif reason:
+            await self._store.postpone(run.id, run.generation, reason)
+        self._tools.changed()
+        return None
 
-    async def resolve(self, run_id: str, position: int, resolution: Resolution, user: str) -> int:
-        """Record a person's word on a step that was cut off, and let the run go on or end.
+    async def _walk(self, segment: Segment) -> Outcome:
+        outcome = await walk(segment.run.plan.flow, segment)
+        if outcome is Outcome.FAILED:
+            outcome = await self._take_back(segment)
+        return outcome
 
-        Returns:
-            How many attempts the word is about.
-        """
-        run = await self._store.get(run_id)
-        attempts = run.steps[position].attempts
-        if resolution is Resolution.STOP:
-            await self._store.transition(
-                run_id, {RunState.ATTENTION}, RunState.CANCELLED, user, "Stopped after a cut-off."
-            )
-            self._changed()
-            return attempts
-        if resolution is Resolution.DONE:
-            done = run.steps[position].model_copy(
-                update={
-                    "state": StepState.SUCCEEDED,
-                    "finished_at": datetime.now(UTC),
-                    "summary": f"Done before the cut-off, says {user}.",
-                }
-            )
-            await self._store.set_step(run_id, position, done, user)
-        await self._store.transition(run_id, {RunState.ATTENTION}, RunState.RUNNING, user)
-        self._changed()
-        return attempts
+    async def _take_back(self, segment: Segment) -> Outcome:
+        """After a failure: undo what was done, the last first, and then what is to follow."""
+        plan = segment.run.plan
+        done = [p for p in positions(plan.flow) if segment.steps[p].state is StepState.SUCCEEDED]
+        done.sort(key=lambda p: segment.steps[p].finished_at or segment.run.created_at)
+        undo = [at for p in reversed(done) if (at := plan.steps[p].undo) is not None]
+        if not undo and plan.on_failure is None:
+            return Outcome.FAILED
+        if obstacle := await self._admission.still_signed(await self._store.get(segment.run.id)):
+            segment.remark = f"Nothing was undone: {obstacle}"
+            return Outcome.FAILED
+        for position in undo:
+            outcome = await segment.perform(position, more=False)
+            if outcome > Outcome.FAILED:
+                return outcome  # one that fails does not keep the others from being undone
+        if plan.on_failure is not None:
+            outcome = await walk(plan.on_failure, segment)
+            if outcome > Outcome.FAILED:
+                return outcome
+        return Outcome.FAILED
 
-    async def finish(self, run_id: str, state: StepState) -> None:
-        """End the run by how its last step went."""
-        after = RunState.SUCCEEDED if state is StepState.SUCCEEDED else RunState.FAILED
-        run = await self._store.get(run_id)
-        failed = next((s.summary for s in run.steps if s.state is StepState.FAILED), "")
-        await self._store.transition(run_id, {RunState.RUNNING}, after, ENGINE, failed)
-        self._changed()
-
-    async def _block(self, run_id: str, reason: str) -> None:
-        await self._store.transition(run_id, {RunState.APPROVED}, RunState.BLOCKED, ENGINE, reason)
-        self._changed()
-
-    async def _obstacle(self, run: Run) -> str:
-        if run.plan.digest != run.digest:
-            return f"The plan is not the one that was signed ({run.plan.digest[:19]}…)."
-        verdict = await judge(run, self._roles)
-        if not verdict.met:
-            return verdict.obstacle
-        return next(filter(None, (self._changed_meaning(step) for step in run.plan.steps)), "")
-
-    def _changed_meaning(self, step: PlannedStep) -> str:
-        """How a step would now do something else than what was signed, or nothing."""
-        if next(references(step.arguments), None) is not None:
-            return ""  # its arguments are known only when it is its turn
-        try:
-            action = self._registry.get(step.action)
-            typed = action.read(step.arguments)
-            risk, description = action.risk_of(typed), action.describe(typed)
-        except CountersignError as error:
-            return f"'{step.name}' cannot be done any more: {error}"
-        if risk.rank > step.risk.rank:
-            return f"'{step.name}' is {risk} now, and {step.risk} was signed."
-        if description != step.description:
-            return f"'{step.name}' would now be “{description}”; signed was “{step.description}”."
-        return ""
-
-    async def _attempt(
-        self, run: Run, step: PlannedStep, before: StepProgress, repeated: bool
-    ) -> StepProgress:
-        started = datetime.now(UTC)
-        state, summary, output = StepState.FAILED, "", ""
-        values: dict[str, JsonValue] = {}
-        link = None
-        try:
-            action, typed = self._prepare(run, step)
-            context = ActionContext(
-                run_id=run.id,
-                step_id=step.id,
-                key=f"{run.id}/{step.id}",
-                repeated=repeated,
-                requester=run.requester,
-                place=run.place,
-            )
-            async with asyncio.timeout(step.time_limit_s):
-                result = await action.execute(typed, context)
-            state, summary, output = StepState.SUCCEEDED, result.summary, result.output
-            values, link = result.values, result.link
-        except OutcomeUnknownError as error:
-            state, summary = StepState.UNKNOWN, str(error)
-        except TimeoutError:
-            summary = f"It did not finish within {step.time_limit_s:.0f} s and was stopped."
-            if step.idempotency is Idempotency.NONE:
-                state = StepState.UNKNOWN
-        except ActionError as error:
-            summary = str(error)
-        except CountersignError as error:
-            summary = f"It could not be started: {error}"
-        return StepProgress(
-            step_id=step.id,
-            state=state,
-            attempts=before.attempts + 1,
-            started_at=started,
-            finished_at=datetime.now(UTC),
-            summary=summary[:2000],
-            output=output[:_OUTPUT_CHARACTERS],
-            values=values,
-            link=link,
-        )
-
-    def _prepare(self, run: Run, step: PlannedStep) -> tuple[Action[BaseModel], BaseModel]:
-        """The action with its arguments, the earlier steps' outputs filled in."""
-        outputs: dict[str, JsonValue] = {
-            progress.step_id: {**progress.values, "summary": progress.summary}
-            for progress in run.steps
-            if progress.state is StepState.SUCCEEDED
-        }
-        scope: dict[str, JsonValue] = {"steps": outputs}
-        arguments = {key: render(v, scope, frozenset()) for key, v in step.arguments.items()}
-        action = self._registry.get(step.action)
-        typed = action.read(arguments)
-        if action.risk_of(typed).rank > step.risk.rank:
-            raise ActionError(
-                f"{step.action} would be {action.risk_of(typed)} with these arguments, "
-                f"and {step.risk} was signed."
-            )
-        return action, typed
+    @staticmethod
+    async def _finish(segment: Segment, outcome: Outcome) -> bool:
+        """Write how it ended; False where it can go on after all."""
+        match outcome:
+            case Outcome.DONE:
+                return await segment.end(RunState.SUCCEEDED, "")
+            case Outcome.FAILED:
+                return await segment.end(RunState.FAILED, segment.failure())
+            case Outcome.WAITING:
+                return await segment.end(RunState.ATTENTION, segment.question())
+        await segment.flush()
+        return True

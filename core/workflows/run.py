@@ -46,7 +46,7 @@ class StepState(StrEnum):
 
     WAITING: for a person who does it (manual), or for its time (`due_at`: a wait, or the next
     attempt). UNKNOWN: it was cut off and may have had its effect. SKIPPED: its condition was
-    false, or a step before it failed.
+    false. A step that stays PENDING when its run has ended was never begun.
     """
 
     PENDING = "pending"
@@ -62,7 +62,8 @@ class StepProgress(Frozen):
     """How far one step is.
 
     Attributes:
-        due_at: until when it waits by itself.
+        attempts: that were begun, the one under way included.
+        due_at: until when it waits by itself; of a manual step, until when a person has time.
         by: who confirmed a manual step, or said how a cut-off one stands.
     """
 
@@ -85,8 +86,10 @@ class Run(Frozen):
     Attributes:
         origin: what asked for it, in words (`/ops run`, `GitHub: CI failed on main`).
         message: where its message stands, once it has been posted.
-        reason: why it ended as it did.
-        guardrails: state of each guardrail at `evaluated_at`.
+        version: counts its changes.
+        generation: counts how often it was given to the engine; see `execution`.
+        reason: why it ended as it did, or what it waits for.
+        guardrails: how each stood when the run began; before that, empty until it is judged.
     """
 
     id: str
@@ -99,7 +102,9 @@ class Run(Frozen):
     message: str | None
     created_at: Instant
     updated_at: Instant
+    begun_at: Instant | None = None
     version: int
+    generation: int = 0
     reason: str
     signatures: tuple[Signature, ...] = ()
     steps: tuple[StepProgress, ...] = ()

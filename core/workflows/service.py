@@ -1,4 +1,4 @@
-"""What people and triggers ask of workflows: start, countersign, deny, cancel, resolve.
+"""What people and triggers ask of workflows: start, countersign, deny, and steer what has begun.
 
 Whoever calls this has verified who the person is; whether they may is decided here.
 """
@@ -6,24 +6,30 @@ Whoever calls this has verified who the person is; whether they may is decided h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from core.errors import InvalidRequestError, NotAllowedError, NotFoundError
 from core.records import Frozen, Place
 from core.security.audit import AuditLog
-from core.security.policy import Right, Roles
+from core.security.permissions import Permissions
+from core.security.policy import Right
 from core.state import AIWorkflow, ApplicationState
+from core.store.progress import ENGINE
 from core.store.runs import RunStore, UnreadableRunError
+from core.workflows.admission import Admission
 from core.workflows.display import Display
 from core.workflows.engine import RunEngine
-from core.workflows.execution import ENGINE, Resolution
-from core.workflows.guardrails import Approval, GuardrailState
+from core.workflows.guardrails import GuardrailState
 from core.workflows.plan import PlannedArgument
 from core.workflows.planning import Planner
-from core.workflows.run import Run, RunState, StepProgress, StepState
-from core.workflows.signatures import Decision, Signature
-from core.workflows.verdict import Verdict, judge
+from core.workflows.run import Run, RunState, StepProgress
+from core.workflows.signatures import Decision
+from core.workflows.signing import RunExpiredError, Signing
+from core.workflows.steering import Resolution, Steering
+from core.workflows.verdict import Judge, Verdict
+
+_PASSED = {GuardrailState.MET, GuardrailState.OVERRIDDEN}
 
 
 class RunRequest(Frozen):
@@ -45,14 +51,24 @@ class RunRequest(Frozen):
 
 
 class WorkflowService:
-    """The one way to start and to countersign runs."""
+    """The one way to start, countersign and steer runs.
+
+    Args:
+        signing: takes signatures.
+        steering: what people decide about runs that have begun.
+        admission: whether one may begin.
+    """
 
     def __init__(
         self,
         state: ApplicationState,
         planner: Planner,
         store: RunStore,
-        roles: Roles,
+        permissions: Permissions,
+        judge: Judge,
+        signing: Signing,
+        steering: Steering,
+        admission: Admission,
         engine: RunEngine,
         audit: AuditLog,
         display: Display,
@@ -60,7 +76,11 @@ class WorkflowService:
         self._state = state
         self._planner = planner
         self._store = store
-        self._roles = roles
+        self._permissions = permissions
+        self._judge = judge
+        self._signing = signing
+        self._steering = steering
+        self._admission = admission
         self._engine = engine
         self._audit = audit
         self._display = display
@@ -100,8 +120,16 @@ class WorkflowService:
             reason="",
             steps=tuple(StepProgress(step_id=step.id) for step in plan.steps),
         )
-        await self._store.create(run)
-        return await self._settle(run_id)
+        verdict = await self._judge(run)
+        if _consequence(run, verdict) is not RunState.APPROVED:
+            await self._store.create(run)
+            return await self._settle(run_id)
+        run = run.model_copy(update={"state": RunState.APPROVED, "guardrails": verdict.results})
+        if not await self._store.create(run):
+            return await self._settle(run_id)
+        await self._engine.start(run_id, run.generation)
+        self._display.touch()
+        return run
 
     async def get(self, run_id: str) -> Run:
         """The run with this id, or the only one whose id begins so, with its guardrails judged.
@@ -109,115 +137,135 @@ class WorkflowService:
         Raises:
             NotFoundError: there is none, or more than one.
         """
-        run = await self._store.find(run_id)
-        return await self.judged(run)
+        return await self.judged(await self._store.find(run_id))
 
     async def judged(self, run: Run) -> Run:
-        """The run with its guardrails' states as they are now."""
-        verdict = await judge(run, self._roles)
+        """The run with its guardrails' states: as they are now, or were when it began."""
+        if run.begun_at is not None and run.guardrails:
+            return run
+        verdict = await self._judge(run)
         return run.model_copy(update={"guardrails": verdict.results})
 
-    async def latest(self, limit: int = 10) -> list[Run]:
-        """The newest runs first."""
-        return await self._store.latest(limit)
+    async def latest(
+        self,
+        limit: int = 10,
+        states: Collection[RunState] = (),
+        workflow: str | None = None,
+        *,
+        requester: str | None = None,
+        target: str | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+    ) -> list[Run]:
+        """The newest runs first; see `RunStore.latest`."""
+        return await self._store.latest(
+            limit,
+            states,
+            workflow,
+            requester=requester,
+            target=target,
+            since=since,
+            before=before,
+        )
 
     async def sign(
         self, run_id: str, user: str, decision: Decision, phrase: str = "", comment: str = ""
     ) -> Run:
-        """Countersign or deny.
-
-        Args:
-            phrase: what the person typed, where the approval guardrail asks for the name.
-
-        Raises:
-            NotAllowedError: the person may not; the refusal is in the audit log.
-            InvalidRequestError: the run no longer waits, or the phrase is wrong.
-        """
+        """Countersign or deny; see `Signing.sign`."""
         run = await self._store.find(run_id)
-        approval = _waiting(run)
         try:
-            await self._may_sign(run, approval, user, decision)
-        except NotAllowedError as refusal:
-            await self._audit.record(
-                user, "run.refused", run.id, {"decision": str(decision), "why": str(refusal)}
-            )
-            raise
-        verdict = await judge(run, self._roles)
-        if verdict.expired:
+            await self._signing.sign(run.id, user, decision, phrase, comment)
+        except RunExpiredError:
             await self._settle(run.id)
-            raise InvalidRequestError("This run has expired; ask for it again.")
-        if decision is Decision.APPROVE:
-            _check_approvable(run, approval, verdict, phrase)
-        now = datetime.now(UTC)
-        await self._store.sign(
-            run,
-            Signature(user=user, digest=run.digest, decision=decision, comment=comment, at=now),
-        )
+            raise
+        return await self._settle(run.id)
+
+    async def break_glass(self, run_id: str, user: str, reason: str) -> Run:
+        """Let a run pass against the guardrails that give way; see `Signing.break_glass`."""
+        run = await self._store.find(run_id)
+        try:
+            await self._signing.break_glass(run.id, user, reason)
+        except RunExpiredError:
+            await self._settle(run.id)
+            raise
         return await self._settle(run.id)
 
     async def cancel(self, run_id: str, user: str) -> Run:
-        """Stop a run before its next step; what was done stays done.
-
-        Raises:
-            NotAllowedError: neither the requester nor an administrator asks.
-            InvalidRequestError: it has ended already.
-        """
+        """Stop a run before its next step; see `Steering.cancel`."""
         run = await self._store.find(run_id)
-        if user != run.requester:
-            administer = self._state.policy.roles_with(Right.ADMINISTER, run.plan.workflow)
-            await self._roles.require(user, administer, "cancel another person's run")
-        stoppable = {RunState.AWAITING, RunState.APPROVED, RunState.RUNNING}
-        reason = f"Cancelled by {user}."
-        if not await self._store.transition(run.id, stoppable, RunState.CANCELLED, user, reason):
-            raise InvalidRequestError(f"The run is {run.state} and cannot be cancelled.")
-        self._display.touch()
-        return await self.get(run.id)
+        await self._steering.cancel(run, user)
+        return await self._steered(run)
 
     async def resolve(self, run_id: str, user: str, resolution: Resolution) -> Run:
-        """Say what is so with a step that was cut off in the middle.
+        """Say what is so with a step that was cut off; see `Steering.resolve`."""
+        run = await self._store.find(run_id)
+        await self._steering.resolve(run, user, resolution)
+        return await self._steered(run)
+
+    async def confirm(
+        self, run_id: str, step_id: str, user: str, done: bool, comment: str = ""
+    ) -> Run:
+        """Say that a manual step was done, or not; see `Steering.confirm`."""
+        run = await self._store.find(run_id)
+        await self._steering.confirm(run, step_id, user, done, comment)
+        return await self._steered(run)
+
+    async def retry(self, run_id: str, user: str) -> Run:
+        """Let a failed run begin again from what failed; see `Steering.retry`.
 
         Raises:
-            NotAllowedError: the person holds none of the roles that may countersign the run.
-            InvalidRequestError: no step waits for this.
+            InvalidRequestError: it may not begin now; the message says why.
         """
         run = await self._store.find(run_id)
-        step = next((s for s in run.steps if s.state is StepState.UNKNOWN), None)
-        if run.state is not RunState.ATTENTION or step is None:
-            raise InvalidRequestError("No step of this run waits for a person's word.")
-        administer = self._state.policy.roles_with(Right.ADMINISTER, run.plan.workflow)
-        roles = run.approval.roles if run.approval else administer
-        await self._roles.require(user, roles, "decide about a step that was cut off")
-        await self._engine.resolve(run.id, step, resolution, user)
-        return await self.get(run.id)
+        if run.state is RunState.FAILED:
+            ruling = await self._admission.rule(run)
+            if ruling.after.final:
+                raise InvalidRequestError(f"It cannot go on; ask for it anew. {ruling.reason}")
+        await self._steering.retry(run, user)
+        return await self._steered(run)
 
     async def sweep(self) -> None:
-        """Move on what waits for nobody: expired, approved but not begun, given up."""
-        waiting = {RunState.AWAITING, RunState.APPROVED}
-        for run_id in await self._store.unfinished(waiting):
+        """Move on what waits for nobody: expired, approved but not begun, given up, too late."""
+        for run_id in await self._store.unfinished({RunState.AWAITING}):
             try:
                 await self._settle(run_id)
             except UnreadableRunError as error:
-                await self._store.transition(run_id, waiting, RunState.BLOCKED, ENGINE, str(error))
-        for run_id in await self._store.unfinished({RunState.RUNNING, RunState.APPROVED}):
-            if reason := await self._engine.failure(run_id):
-                open_states = {RunState.RUNNING, RunState.APPROVED}
                 await self._store.transition(
-                    run_id, open_states, RunState.FAILED, ENGINE, f"The engine stopped: {reason}"
+                    run_id, {RunState.AWAITING}, RunState.BLOCKED, ENGINE, str(error)
                 )
+        for run_id, generation, gave_up in await self._engine.missing(
+            await self._store.under_way()
+        ):
+            if not gave_up:
+                await self._engine.start(run_id, generation)
+                continue
+            await self._store.transition(
+                run_id,
+                {RunState.RUNNING, RunState.APPROVED},
+                RunState.FAILED,
+                ENGINE,
+                f"The engine stopped: {gave_up}",
+            )
+        for run_id, position in await self._store.overdue(datetime.now(UTC)):
+            await self._steering.time_out(await self._store.get(run_id), position)
         self._display.touch()
+
+    async def _steered(self, run: Run) -> Run:
+        self._display.touch()
+        return await self.get(run.id)
 
     async def _settle(self, run_id: str) -> Run:
         """Draw the consequence of the guardrails as they are now."""
         run = await self._store.get(run_id)
         if run.state is RunState.AWAITING:
-            verdict = await judge(run, self._roles)
+            verdict = await self._judge(run)
             if after := _consequence(run, verdict):
-                await self._store.transition(
-                    run_id, {RunState.AWAITING}, after, ENGINE, _reason(after, verdict)
-                )
+                reason = "" if after is RunState.APPROVED else verdict.obstacle
+                await self._store.transition(run_id, {RunState.AWAITING}, after, ENGINE, reason)
                 run = await self._store.get(run_id)
+            run = run.model_copy(update={"guardrails": verdict.results})
         if run.state is RunState.APPROVED:
-            await self._engine.start(run_id)
+            await self._engine.start(run_id, run.generation)
         self._display.touch()
         return await self.judged(run)
 
@@ -230,22 +278,16 @@ class WorkflowService:
     async def _may_start(self, workflow: AIWorkflow, request: RunRequest) -> None:
         if request.automatic:
             return
-        roles = workflow.start or self._state.policy.roles_with(Right.START, workflow.id)
+        what, where = f"start {workflow.id}", request.place.channel
         try:
-            await self._roles.require(request.requester, roles, f"start {workflow.id}")
+            await self._permissions.require(
+                request.requester, Right.START, workflow.id, where, what
+            )
         except NotAllowedError as refusal:
             await self._audit.record(
                 request.requester, "run.refused", workflow.id, {"why": str(refusal)}
             )
             raise
-
-    async def _may_sign(self, run: Run, approval: Approval, user: str, decision: Decision) -> None:
-        if decision is Decision.APPROVE and approval.four_eyes and user == run.requester:
-            raise NotAllowedError(
-                "You asked for this run, so somebody else must countersign it (four eyes)."
-            )
-        what = "countersign this run" if decision is Decision.APPROVE else "deny this run"
-        await self._roles.require(user, approval.roles, what)
 
 
 def run_id_of(key: str) -> str:
@@ -253,32 +295,14 @@ def run_id_of(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
-def _waiting(run: Run) -> Approval:
-    if run.state is not RunState.AWAITING or run.approval is None:
-        raise InvalidRequestError(f"This run is {run.state}; it waits for no countersignature.")
-    return run.approval
-
-
-def _check_approvable(run: Run, approval: Approval, verdict: Verdict, phrase: str) -> None:
-    if run.plan.digest != run.digest:
-        raise InvalidRequestError("The plan was altered after it was shown; ask for it again.")
-    if verdict.others is GuardrailState.BLOCKED:
-        raise InvalidRequestError(f"Nothing can be signed now. {verdict.obstacle}")
-    if approval.phrase and phrase.strip() != run.plan.workflow:
-        raise InvalidRequestError(f"Type {run.plan.workflow} to confirm that you mean this run.")
-
-
 def _consequence(run: Run, verdict: Verdict) -> RunState | None:
+    """What becomes of a run that waits, or None where it goes on waiting."""
     if verdict.denied:
         return RunState.DENIED
-    if verdict.met:
-        return RunState.APPROVED
     if verdict.expired:
         return RunState.EXPIRED
+    if verdict.approval in _PASSED and verdict.others is not GuardrailState.BLOCKED:
+        return RunState.APPROVED  # a lock or a rate may still let it wait
     if run.approval is None:
         return RunState.BLOCKED  # nothing will ever move it
     return None
-
-
-def _reason(after: RunState, verdict: Verdict) -> str:
-    return "" if after is RunState.APPROVED else verdict.obstacle

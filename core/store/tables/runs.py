@@ -30,6 +30,7 @@ runs = Table(
     Column("shown_by", String(60)),
     Column("show_after", UtcDateTime),
     Column("reason", Text, nullable=False),
+    Column("guardrails", Json),
     Index(None, "state"),
     Index(None, "created_at"),
     Index(None, "begun_at"),

@@ -15,23 +15,30 @@ import pytest_asyncio
 from dbos._dbos import _get_or_create_dbos_registry
 from sqlalchemy import select, update
 
+from core.calendars.reader import Calendars
+from core.gates import GateStore
 from core.ports import PostedMessage
 from core.security.audit import AuditEntry, AuditLog
+from core.security.permissions import Permissions
 from core.security.policy import Roles
 from core.state import AIWorkflow
 from core.store.database import Database
+from core.store.other_runs import OtherRuns
 from core.store.runs import RunStore
+from core.store.showing import Showing
 from core.store.tables import runs
 from core.workflows.actions import ActionRegistry
 from core.workflows.display import Display
 from core.workflows.engine import RunEngine
 from core.workflows.execution import Execution
 from core.workflows.guardrails import GuardrailState
+from core.workflows.heart import assemble
 from core.workflows.plan import PlannedArgument
-from core.workflows.planning import Planner
 from core.workflows.run import Run, RunState
 from core.workflows.service import RunRequest, WorkflowService
 from core.workflows.signatures import Decision
+from core.workflows.verdict import Judge
+from core.workflows.world import Worlds
 from tests.core.workflows.parts import (
     ALICE,
     DEPLOYS,
@@ -89,6 +96,11 @@ def workflows() -> list[AIWorkflow]:
         one("slow-once", step("file.hang", line=line, time_limit="1s")),
         one("surprise", step(line="drop"), step(step_id="second", line="${steps.first.line}")),
     ]
+
+
+async def channel_name(channel: str) -> str:
+    """These tests name channels by their names."""
+    return channel
 
 
 class Silent:
@@ -177,17 +189,13 @@ async def running(database: Database, folder: Path) -> AsyncIterator[World]:
     roles = Roles(rules, people)
     audit = AuditLog(database)
     store = RunStore(database, audit)
-    display = Display(store, Silent())
-    execution = Execution(store, registry, roles, display.touch)
-    engine = RunEngine(execution, database, "test")
-    service = WorkflowService(
-        state(folder, *workflows()),
-        Planner(rules, registry),
-        store,
-        roles,
-        engine,
-        audit,
-        display,
+    display = Display(store, Showing(database), Silent())
+    made_of = state(folder, *workflows())
+    others, gates = OtherRuns(database), GateStore(database, audit)
+    judge = Judge(roles, Worlds(registry, others, gates, Calendars(folder)))
+    permissions = Permissions(rules, roles, channel_name, made_of.workflows)
+    service, engine, execution = assemble(
+        made_of, database, store, audit, registry, roles, permissions, judge, display, "test"
     )
     engine.launch()
     try:

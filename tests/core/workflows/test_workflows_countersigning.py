@@ -84,7 +84,7 @@ async def test_a_trigger_needs_no_role_to_start_but_its_run_needs_the_signatures
     hostile = {"line": PlannedArgument(value="from outside", provenance=WEBHOOK)}
     run = await world.request("note", "x", user="trigger:ci", automatic=True, arguments=hostile)
     assert run.state is RunState.AWAITING
-    assert run.plan.steps[0].untrusted == ("line",)
+    assert run.plan.steps[0].untrusted == ("line (webhook field)",)
     await world.approve(run, ALICE)
     await world.ended(run, RunState.SUCCEEDED)
     assert world.times("from outside") == 1

@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from core.store.database import Database
-from core.workflows.execution import Resolution
+from core.workflows.steering import Resolution
 from core.workflows.run import Run, RunState
 from tests.core.workflows.countersigning import World, running
 from tests.core.workflows.parts import BOB, Hang

@@ -2,6 +2,9 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
+
+JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
 revision = "0005"
 down_revision = "0004"
@@ -11,6 +14,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("runs", sa.Column("begun_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("runs", sa.Column("guardrails", JSON, nullable=True))
     for name in ("generation", "epoch"):
         op.add_column("runs", sa.Column(name, sa.Integer(), nullable=False, server_default="0"))
     op.create_index(op.f("ix_runs_begun_at"), "runs", ["begun_at"], unique=False)

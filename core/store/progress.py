@@ -1,0 +1,160 @@
+"""What a segment writes while it carries out a run: steps that ended, steps that begin, the end.
+
+All of it is fenced: once another segment has claimed the run, nothing of an older one is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pydantic import JsonValue
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.records import storable_text
+from core.security.audit import AuditLog, Entry
+from core.store.database import Database
+from core.store.group_commit import GroupCommit
+from core.store.run_rows import step_columns
+from core.store.tables import run_locks, run_steps, runs
+from core.workflows.run import RunState, StepProgress, StepState
+
+ENGINE = "countersign"
+_PAUSED = [str(StepState.WAITING), str(StepState.UNKNOWN)]
+_SET_RUN = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"))
+    .values(
+        state=bindparam("state"),
+        reason=bindparam("reason"),
+        version=runs.c.version + 1,
+        updated_at=bindparam("now"),
+    )
+)
+_SET_STEP = (
+    update(run_steps)
+    .where(run_steps.c.run_id == bindparam("run"), run_steps.c.position == bindparam("at"))
+    .values({name: bindparam(f"to_{name}") for name in step_columns(StepProgress(step_id=""))})
+)
+
+
+@dataclass(frozen=True)
+class Move:
+    """One transaction's worth of a run.
+
+    Attributes:
+        epoch: of the segment that writes.
+        ended: steps by position; written in whatever state the run is.
+        begun: steps by position; written only while the run is RUNNING.
+        end: the state in which the run ends or stops, with the reason; only from RUNNING.
+        waiting: positions of the steps for which a person is waited for. Where one of them has
+            been answered already, the run does not stop.
+    """
+
+    run_id: str
+    epoch: int
+    ended: Mapping[int, StepProgress] = field(default_factory=dict)
+    begun: Mapping[int, StepProgress] = field(default_factory=dict)
+    end: tuple[RunState, str] | None = None
+    waiting: frozenset[int] = frozenset()
+
+
+class Progress:
+    """Writes moves, those of many runs in one transaction."""
+
+    def __init__(self, database: Database, audit: AuditLog) -> None:
+        self._audit = audit
+        self._moves = GroupCommit[Move, RunState | None](database, self._write)
+
+    async def save(self, move: Move) -> RunState | None:
+        """Write a move.
+
+        Returns:
+            The run's state: RUNNING where everything asked for was written and it goes on. None:
+            another segment has claimed the run, and nothing was written.
+        """
+        return await self._moves.commit(move)
+
+    async def _write(
+        self, connection: AsyncConnection, moves: Sequence[Move]
+    ) -> Sequence[RunState | None]:
+        now = datetime.now(UTC)
+        held = await self._lock(connection, {move.run_id for move in moves})
+        states: dict[str, tuple[RunState, str]] = {}
+        steps: list[dict[str, object]] = []
+        entries: list[Entry] = []
+        outcomes: list[RunState | None] = []
+        for move in moves:
+            epoch, state, reason = held.get(move.run_id, (None, "", ""))
+            if epoch != move.epoch:
+                outcomes.append(None)
+                continue
+            before = states.setdefault(move.run_id, (RunState(state), reason))
+            changes = dict(move.ended)
+            entries += [_step_entry(move.run_id, step) for step in move.ended.values()]
+            if before[0] is RunState.RUNNING:
+                changes |= move.begun
+                if move.end is not None and await self._still(connection, move):
+                    states[move.run_id] = move.end
+                    entries.append(_end_entry(move.run_id, *move.end))
+            steps += [
+                {"run": move.run_id, "at": position}
+                | {f"to_{name}": value for name, value in step_columns(step).items()}
+                for position, step in changes.items()
+            ]
+            outcomes.append(states[move.run_id][0])
+        await self._apply(connection, states, steps, now)
+        await self._audit.append_all(connection, entries)
+        return outcomes
+
+    async def _lock(
+        self, connection: AsyncConnection, ids: set[str]
+    ) -> dict[str, tuple[int, str, str]]:
+        """Epoch, state and reason of these runs, which nobody else changes until the end."""
+        query = (
+            select(runs.c.id, runs.c.epoch, runs.c.state, runs.c.reason)
+            .where(runs.c.id.in_(ids))
+            .order_by(runs.c.id)
+            .with_for_update()
+        )
+        rows = await connection.execute(query)
+        return {row.id: (row.epoch, row.state, row.reason) for row in rows}
+
+    @staticmethod
+    async def _still(connection: AsyncConnection, move: Move) -> bool:
+        if not move.waiting:
+            return True
+        query = select(run_steps.c.position).where(
+            run_steps.c.run_id == move.run_id, run_steps.c.state.in_(_PAUSED)
+        )
+        return move.waiting <= set((await connection.execute(query)).scalars())
+
+    @staticmethod
+    async def _apply(
+        connection: AsyncConnection,
+        states: Mapping[str, tuple[RunState, str]],
+        steps: list[dict[str, object]],
+        now: datetime,
+    ) -> None:
+        if steps:
+            await connection.execute(_SET_STEP, steps)
+        rows = [
+            {"run": run, "state": str(state), "reason": storable_text(reason)[:2000], "now": now}
+            for run, (state, reason) in states.items()
+        ]
+        if rows:
+            await connection.execute(_SET_RUN, rows)
+        ended = [run for run, (state, _) in states.items() if state.final]
+        if ended:
+            await connection.execute(delete(run_locks).where(run_locks.c.run_id.in_(ended)))
+
+
+def _step_entry(run_id: str, step: StepProgress) -> Entry:
+    details: dict[str, JsonValue] = {"summary": step.summary, "attempts": step.attempts}
+    return Entry(ENGINE, f"step.{step.state}", f"{run_id}/{step.step_id}", details)
+
+
+def _end_entry(run_id: str, state: RunState, reason: str) -> Entry:
+    return Entry(ENGINE, f"run.{state}", run_id, {"reason": reason})

@@ -1,0 +1,114 @@
+"""One attempt at a step's action: filled in, checked against what was signed, timed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from pydantic import BaseModel, JsonValue
+
+from core.errors import CountersignError
+from core.records import Idempotency
+from core.workflows.actions import (
+    Action,
+    ActionContext,
+    ActionError,
+    ActionRegistry,
+    OutcomeUnknownError,
+)
+from core.workflows.plan import PlannedRetry, PlannedStep
+from core.workflows.run import Run, StepProgress, StepState
+from core.workflows.template import render
+
+_OUTPUT_CHARACTERS = 20_000
+_SUMMARY_CHARACTERS = 2_000
+CUT_OFF = "It was cut off in the middle; nobody knows whether it took effect."
+Scope = Callable[[], dict[str, JsonValue]]
+
+
+async def attempt(
+    registry: ActionRegistry, run: Run, step: PlannedStep, begun: StepProgress, scope: Scope
+) -> StepProgress:
+    """Call the action.
+
+    Args:
+        begun: how the step stands, this attempt included.
+        scope: what its expressions refer to; asked only where it has some.
+
+    Returns:
+        How it stands afterwards: SUCCEEDED, FAILED, UNKNOWN, or WAITING for its next attempt.
+    """
+    state, summary, output = StepState.FAILED, "", ""
+    values: dict[str, JsonValue] = {}
+    link = None
+    try:
+        action, typed = _prepare(registry, step, scope)
+        context = ActionContext(
+            run_id=run.id,
+            step_id=step.id,
+            key=f"{run.id}/{step.id}",
+            repeated=begun.attempts > 1,
+            requester=run.requester,
+            place=run.place,
+        )
+        async with asyncio.timeout(step.time_limit_s):
+            result = await action.execute(typed, context)
+        state, summary, output = StepState.SUCCEEDED, result.summary, result.output
+        values, link = result.values, result.link
+    except OutcomeUnknownError as error:
+        state, summary = StepState.UNKNOWN, str(error)
+    except TimeoutError:
+        summary = f"It did not finish within {step.time_limit_s:.0f} s and was stopped."
+        if step.idempotency is Idempotency.NONE:
+            state = StepState.UNKNOWN
+    except ActionError as error:
+        summary = str(error)
+    except CountersignError as error:
+        summary = f"It could not be started: {error}"
+    after = begun.model_copy(
+        update={
+            "state": state,
+            "finished_at": datetime.now(UTC),
+            "summary": summary[:_SUMMARY_CHARACTERS],
+            "output": output[:_OUTPUT_CHARACTERS],
+            "values": values,
+            "link": link,
+        }
+    )
+    return _again(step, after) or after
+
+
+def _prepare(
+    registry: ActionRegistry, step: PlannedStep, scope: Scope
+) -> tuple[Action[BaseModel], BaseModel]:
+    """The action with its arguments, the earlier steps' outcomes filled in."""
+    arguments = step.arguments
+    if step.late:
+        known = scope()
+        arguments = {key: render(v, known, frozenset()) for key, v in arguments.items()}
+    action = registry.get(step.action)
+    typed = action.read(arguments)
+    if action.risk_of(typed).rank > step.risk.rank:
+        raise ActionError(
+            f"{step.action} would be {action.risk_of(typed)} with these arguments, "
+            f"and {step.risk} was signed."
+        )
+    return action, typed
+
+
+def _again(step: PlannedStep, after: StepProgress) -> StepProgress | None:
+    """The wait for the next attempt, where there is one: never where the last one may have had
+    its effect and must not have it twice."""
+    repeatable = after.state is StepState.FAILED or (
+        after.state is StepState.UNKNOWN and step.idempotency is not Idempotency.NONE
+    )
+    if step.retry is None or not repeatable or after.attempts >= step.retry.attempts:
+        return None
+    due_at = datetime.now(UTC) + timedelta(seconds=_backoff_s(step.retry, after.attempts))
+    return after.model_copy(update={"state": StepState.WAITING, "due_at": due_at})
+
+
+def _backoff_s(retry: PlannedRetry, attempts: int) -> float:
+    longest: float = min(retry.longest_s, retry.backoff_s * retry.factor ** (attempts - 1))
+    return longest
