@@ -28,8 +28,11 @@ _MAY_MIGRATE = text(
 )
 
 
-def migrate(connection: Connection) -> None:
+def migrate(connection: Connection, revision: str = "head") -> None:
     """Bring the tables to the newest schema, in the connection's transaction.
+
+    Args:
+        revision: stop at an older one, for tests of what follows it.
 
     Raises:
         ConfigurationError: the tables are older and this role may not alter them, or they are
@@ -53,7 +56,7 @@ def migrate(connection: Connection) -> None:
             f"The database's schema is {now or 'not there'}, this version needs {newest}, and "
             f"this role may not change it: run `{PREPARE}` as the owner of the tables."
         )
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def may_migrate(connection: Connection) -> bool:

@@ -1,15 +1,32 @@
 """Our tables are the same on SQLite and PostgreSQL, and made by one history of migrations."""
 
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, select, text
 
 from core.errors import ConfigurationError
 from core.store.database import Database
-from core.store.tables import audit, metadata
+from core.store.schema import migrate
+from core.store.tables import audit, audit_head, metadata
+from tests.support.postgres import Postgres
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database that nobody has opened."""
+    if request.param == "sqlite":
+        yield f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.new_database()
+    yield url
+    server.drop(url)
+
 
 ENTRY = {
     "at": "2026-11-24T12:00:00+00:00",
@@ -42,6 +59,47 @@ async def test_opening_a_database_again_changes_nothing(database: Database) -> N
     async with again.read() as connection:
         assert await connection.scalar(select(func.count()).select_from(audit)) == 1
     await again.close()
+
+
+async def test_processes_that_start_together_migrate_once(place: str) -> None:
+    together = [Database(place) for _ in range(4)]
+    await asyncio.gather(*(database.open() for database in together))
+    for database in together:
+        async with database.read() as connection:
+            assert await connection.scalar(select(func.count()).select_from(audit)) == 0
+        await database.close()
+
+
+async def test_the_first_version_s_audit_log_is_taken_over_with_its_head(place: str) -> None:
+    database = Database(place)
+    async with database.write() as connection:
+        await connection.run_sync(lambda sync: migrate(sync, "0001"))
+        for number in (1, 2):
+            values = ENTRY | {"sequence": number, "hash": f"{number}" * 64}
+            await connection.execute(insert(audit).values(values))
+    await database.open()
+    async with database.read() as connection:
+        heads = (await connection.execute(select(audit_head))).all()
+    assert [tuple(head) for head in heads] == [(1, 2, "2" * 64)]
+    await database.close()
+
+
+async def test_a_schema_of_a_newer_version_is_a_clear_error(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigurationError, match="9999, which a newer version"):
+        await database.open()
+
+
+async def test_a_snapshot_is_of_one_moment(database: Database) -> None:
+    count = select(func.count()).select_from(audit)
+    async with database.read(snapshot=True) as reader:
+        assert await reader.scalar(count) == 0
+        async with database.write() as writer:
+            await writer.execute(insert(audit).values(sequence=1, hash="a", **ENTRY))
+        assert await reader.scalar(count) == 0
+    async with database.read() as reader:
+        assert await reader.scalar(count) == 1
 
 
 async def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
