@@ -34,9 +34,7 @@ def buttons(run: Run, glass: bool) -> list[Block]:
     Args:
         glass: whether the policy lets anybody break the glass.
     """
-    blocks: list[Block] = []
-    if run.state is RunState.ATTENTION:
-        blocks += _asked(run)
+    blocks = [] if run.state.final else _asked(run)
     elements = _about(run)
     if run.state is RunState.AWAITING and glass:
         options = [

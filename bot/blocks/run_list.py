@@ -49,7 +49,8 @@ def run_list(found: Sequence[Run], wanted: RunFilter, more: bool, command: str) 
     if not found:
         return _none(wanted, command)
     words = wanted.describe()
-    title: list[RichTextElement] = [bold("Older runs" if wanted.before else "Latest runs")]
+    name = "Older runs" if wanted.before else "Latest runs"
+    title: list[RichTextElement] = [bold(name)]
     if words:
         title.append(text(f" · {words}"))
     buttons = [_opening(found), *_paging(wanted, found[-1].created_at if more else None)]
@@ -58,7 +59,7 @@ def run_list(found: Sequence[Run], wanted: RunFilter, more: bool, command: str) 
         ActionsBlock(buttons, block_id="runs"),
     ]
     spoken = "; ".join(f"{run.id} {run.plan.name}, {heading(run)}" for run in found)
-    return Content(text=escape_mrkdwn(cut(f"Runs: {spoken}", 2_500)), blocks=dicts(blocks))
+    return Content(text=escape_mrkdwn(cut(f"{name}: {spoken}", 2_500)), blocks=dicts(blocks))
 
 
 def _line(run: Run) -> list[RichTextElement]:

@@ -217,8 +217,8 @@ def _standing(step: PlannedStep, state: StepProgress) -> Line:
     if state.attempts > 1:
         most = f" of {step.retry.attempts}" if step.retry else ""
         parts.append(text(f", attempt {state.attempts}{most}"))
-    if state.by is not None:
-        parts += [text(", confirmed by "), person(state.by)]
+    if state.by is not None and state.by not in state.summary:
+        parts += [text(", by the word of "), person(state.by)]
     return parts
 
 

@@ -120,14 +120,7 @@ class GlassItem(Frozen):
 
 
 Item = (
-    CommandItem
-    | MessageItem
-    | HomeItem
-    | StopItem
-    | PressItem
-    | FormItem
-    | PhraseItem
-    | GlassItem
+    CommandItem | MessageItem | HomeItem | StopItem | PressItem | FormItem | PhraseItem | GlassItem
 )
 _ITEM: TypeAdapter[Item] = TypeAdapter(Annotated[Item, Field(discriminator="kind")])
 

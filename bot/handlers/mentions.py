@@ -5,13 +5,11 @@ from __future__ import annotations
 from bot.blocks.help import BY_NAME
 from bot.handlers.commands import Commands, Typed
 from bot.handlers.conversation import Conversation
-from bot.handlers.decisions import Decisions
+from bot.handlers.decisions import VERBS, Decisions
 from bot.handlers.items import MessageItem
 from bot.services import BotServices
 from bot.slack.incoming import typed, without_mention
 from core.records import Place
-
-_DECISIONS = frozenset({"approve", "deny", "cancel"})
 
 
 class Mentions:
@@ -35,15 +33,15 @@ class Mentions:
         Raises:
             CountersignError: it cannot be done; the message is for the person.
         """
-        if item.kind == "reply" and not await self._decisions.waits_in(item.place):
-            return  # people say "approve" about other things, too
         me = await self._services.directory.me()
         words = typed(without_mention(item.text, me.user)) or "help"
         first, _, rest = words.partition(" ")
         verb = first.lower().rstrip(":")
+        if item.kind == "reply" and not await self._is_decision(verb, item):
+            return  # people say "approve" about other things, too
         if self._is_verb(verb, rest.strip(), item):
             # A decision is about the thread that it stands in; all else is answered in one.
-            decides = verb in _DECISIONS
+            decides = verb in VERBS
             place = Place(channel=item.channel, thread=item.thread) if decides else item.place
             asked = Typed(
                 key=key, user=item.user, place=place, rest=rest, through=f"@{me.name} {verb}"
@@ -56,9 +54,12 @@ class Mentions:
             key, item.user, item.place, question, assistant, newest=newest
         )
 
+    async def _is_decision(self, verb: str, item: MessageItem) -> bool:
+        return verb in VERBS and await self._decisions.waits_in(verb, item.place)
+
     def _is_verb(self, verb: str, rest: str, item: MessageItem) -> bool:
         """Whether a text that begins so is a command; `status of db-1?` is a question."""
-        if verb in _DECISIONS:
+        if verb in VERBS:
             return item.kind == "reply" or not rest.endswith("?")
         if verb == "run":
             return rest.partition(" ")[0] in self._services.workflows.workflows

@@ -27,6 +27,7 @@ class Person(Frozen):
     """Somebody in Slack.
 
     Attributes:
+        timezone: IANA name, as Slack has it of them.
         member: a full member of our own workspace, and neither guest nor Slack Connect user, nor
             a bot, nor deactivated.
     """
@@ -34,6 +35,7 @@ class Person(Frozen):
     id: str
     name: str
     member: bool
+    timezone: str = "UTC"
 
 
 class Me(Frozen):
@@ -195,7 +197,8 @@ class SlackDirectory:
         profile = found.get("profile", {})
         name = profile.get("real_name") or found.get("real_name") or found.get("name") or user
         member = not outside and found.get("team_id") == me.team and user != "USLACKBOT"
-        return Person(id=user, name=str(name)[:120], member=member)
+        timezone = str(found.get("tz") or "UTC")[:60]
+        return Person(id=user, name=str(name)[:120], member=member, timezone=timezone)
 
     async def _find_channels(self) -> dict[str, str]:
         channels: dict[str, str] = {}

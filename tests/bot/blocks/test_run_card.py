@@ -75,7 +75,7 @@ def test_what_is_destructive_is_red() -> None:
 
 
 def test_where_a_phrase_is_asked_for_the_form_is_the_confirmation() -> None:
-    phrase = plan("x", guardrails=(Approval(roles=("approver",), phrase=True),))
+    phrase = plan("x", guardrails=(Approval(needs=(Need(roles=("approver",)),), phrase=True),))
     card = run_card(run(RunState.AWAITING, "x", plan=phrase), CARD)
 
     approve = next(o for o in objects(card.blocks) if o.get("type") == "button")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -30,12 +30,16 @@ from bot.workspace.server import WorkspaceServer
 from core.automation import AISchedule
 from core.calendars.reader import Calendars
 from core.errors import NotFoundError
+from core.firings import FiringService
 from core.gates import GateStore
 from core.offers import OfferStore
 from core.records import Idempotency, Risk
+from core.schedules import ScheduleStore
 from core.security.audit import AuditLog
+from core.security.delegations import Delegations
 from core.security.permissions import Permissions
-from core.security.policy import Grant, Policy, Right, Role, Roles
+from core.security.policy import BreakGlass, DelegationRule, Grant, Policy, Right, Role, Roles
+from core.security.reviews import Reviews
 from core.services.ai import ModelInfo, OrchestratorHealth
 from core.services.manager import AIIntegrationManager
 from core.settings import Settings
@@ -49,13 +53,14 @@ from core.worker import InboxWorker
 from core.workflows.actions import Action, ActionContext, ActionRegistry, ActionResult
 from core.workflows.definition import Parameter, StepDefinition
 from core.workflows.display import Display
-from core.workflows.engine import RunEngine
-from core.workflows.execution import Execution
 from core.workflows.guardrails import Approval
-from core.workflows.planning import Planner
-from core.workflows.service import WorkflowService
+from core.workflows.heart import assemble
+from core.workflows.needs import Need
 from core.workflows.verdict import Judge
 from core.workflows.world import Worlds
+from scheduler.book import ScheduleBook
+from scheduler.clock import Clock
+from scheduler.service import ScheduleService
 from tests.support.workspace import Page, open_page, running_workspace, until
 
 Mode = Literal["socket", "http"]
@@ -129,6 +134,9 @@ class ScriptedAssistants:
             raise
         yield Finished(model="scripted-1", seconds=0.1)
 
+    async def digest(self, assistant_id: str, prompt: str) -> str:
+        return f"{assistant_id} about: {prompt}"
+
 
 class ScriptedOrchestrator:
     """Only what lists and the status show."""
@@ -151,13 +159,6 @@ class Says:
         if self.words is None:
             raise NotFoundError(f"no token for {instruction}")
         return self.words
-
-
-class FixedSchedules:
-    """One firing, tomorrow."""
-
-    def upcoming(self) -> Mapping[str, datetime | None]:
-        return {"nightly": datetime(2030, 1, 2, 3, 4, tzinfo=UTC)}
 
 
 @dataclass
@@ -218,9 +219,13 @@ def policy() -> Policy:
             Grant(allow=(Right.ADMINISTER,), roles=("lead",)),
         ),
         approval={
-            Risk.CHANGE: Approval(roles=("approver",), expires_after=timedelta(hours=1)),
-            Risk.DESTRUCTIVE: Approval(roles=("approver",), phrase=True),
+            Risk.CHANGE: Approval(
+                needs=(Need(roles=("approver",)),), expires_after=timedelta(hours=1)
+            ),
+            Risk.DESTRUCTIVE: Approval(needs=(Need(roles=("approver",)),), phrase=True),
         },
+        break_glass=BreakGlass(roles=("lead",), channel="#incidents"),
+        delegation=DelegationRule(roles=("approver",)),
     )
 
 
@@ -334,32 +339,43 @@ async def _assembled(
     )
     state = application_state(folder)
     directory = SlackDirectory(client)
-    roles = Roles(state.policy, directory)
+    audit = AuditLog(database)
+    delegations = Delegations(database, audit, state.policy.delegation)
+    roles = Roles(state.policy, directory, delegations)
+    permissions = Permissions(state.policy, roles, directory.channel_name, state.workflows)
     links = LinkPolicy(bases=("http://127.0.0.1:8800/",))
     messenger = SlackMessenger(client, database, directory, links)
-    audit = AuditLog(database)
     store = RunStore(database, audit)
     showing = Showing(database)
     registry = ActionRegistry([WriteFile(folder / "effects"), WipeFile(folder / "effects")])
     worlds = Worlds(registry, OtherRuns(database), GateStore(database, audit), Calendars(folder))
-    cards = Cards(state.policy, Judge(roles, worlds))
+    judge = Judge(roles, worlds)
+    cards = Cards(state.policy, judge)
     display = Display(store, showing, SlackPresenter(messenger, cards))
-    engine = RunEngine(Execution(store, registry, roles, display.touch), database, "test")
+    service, engine, _ = assemble(
+        state, database, store, audit, registry, roles, permissions, judge, display, "test"
+    )
     stack.callback(_forget_engine)
     engine.launch()
     stack.callback(engine.close)
-    service = WorkflowService(
-        state, Planner(state.policy, registry), store, roles, engine, audit, display
-    )
     assistants = ScriptedAssistants(state.assistants["incident"])
     inbox = SqlInbox(database)
+    schedule_store = ScheduleStore(database, audit)
+    book = ScheduleBook(state.schedules, schedule_store)
+    clock = Clock(book, inbox)
+    await clock.start()
+    stack.callback(clock.close)
+    firings = FiringService(service, assistants, messenger)
+    schedules = ScheduleService(book, schedule_store, clock, state, permissions, firings)
     services = BotServices(
         settings=settings,
         state=state,
         client=client,
         workflows=service,
         roles=roles,
-        permissions=Permissions(state.policy, roles, directory.channel_name, state.workflows),
+        permissions=permissions,
+        delegations=delegations,
+        reviews=Reviews(database, audit, state.policy, permissions),
         cards=cards,
         orchestrator=ScriptedOrchestrator(),  # type: ignore[arg-type]
         assistants=assistants,
@@ -367,7 +383,7 @@ async def _assembled(
         systems=AIIntegrationManager([Says("git", "ready"), Says("github", None)]),
         inbox=inbox,
         offers=OfferStore(database),
-        schedules=FixedSchedules(),
+        schedules=schedules,
         messenger=messenger,
         directory=directory,
         links=links,
