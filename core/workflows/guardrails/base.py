@@ -16,7 +16,18 @@ from core.errors import InvalidRequestError
 from core.records import Frozen, Instant, Risk
 from core.workflows.actions import ActionRegistry
 from core.workflows.signatures import Signature
-from core.workflows.template import render
+from core.workflows.template import (
+    ExpressionError,
+    Types,
+    check_text,
+    compile_expression,
+    render,
+    sole_expression,
+    templates,
+)
+
+PLAIN = ("string", "integer", "number")
+"""Types of expressions that can stand for a text."""
 
 
 class GuardrailState(StrEnum):
@@ -155,18 +166,6 @@ class Claims(Frozen):
     rates: tuple[Rate, ...] = ()
 
 
-def filled(template: str, scope: Mapping[str, JsonValue]) -> str:
-    """A text of a guardrail with its `${parameters.…}` filled in.
-
-    Raises:
-        InvalidRequestError: it refers to what is not there, or to what is not plain text.
-    """
-    value = render(template, scope, frozenset())
-    if not isinstance(value, str | int | float) or isinstance(value, bool):
-        raise InvalidRequestError(f"{template} in a guardrail must be a text or a number.")
-    return str(value)
-
-
 @dataclass(frozen=True)
 class Written:
     """What `countersign check` knows of the workflow file in which a guardrail stands.
@@ -184,6 +183,31 @@ class Written:
     targets: tuple[str, ...]
     calls: tuple[str, ...]
     actions: ActionRegistry
+
+
+def filled(template: str, scope: Mapping[str, JsonValue]) -> str:
+    """A text of a guardrail with its `${parameters.…}` filled in.
+
+    Raises:
+        InvalidRequestError: it refers to what is not there, or to what is not plain text.
+    """
+    value = render(template, scope, frozenset())
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise InvalidRequestError(f"{template} in a guardrail must be a text or a number.")
+    return str(value)
+
+
+def type_problems(template: str, written: Written, wanted: tuple[str, ...]) -> Iterator[str]:
+    """Where a text that is one expression is known to give none of the types `wanted`."""
+    try:
+        source = sole_expression(template)
+        if source is None:
+            return
+        found = compile_expression(source, Types(parameters=written.parameters)).type
+    except ExpressionError:
+        return  # said by `Guardrail.problems`
+    if found not in {*wanted, "any"}:
+        yield f"{source}: must be of type {' or '.join(wanted)}, but is {found}."
 
 
 class Guardrail(Frozen, ABC):
@@ -211,9 +235,16 @@ class Guardrail(Frozen, ABC):
         """The rule with its `${parameters.…}` filled in, when a plan is made."""
         return self
 
-    def problems(self, written: Written) -> Iterator[str]:  # noqa: ARG002
-        """What does not fit the workflow or the integrations, as `field: what and the mend`."""
-        yield from ()
+    def problems(self, written: Written) -> Iterator[str]:
+        """What does not fit the workflow or the integrations, as `field: what and the mend`.
+
+        Here: `${…}` that name what is not there.
+        """
+        fields = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        for place, text in templates(fields):
+            field = ".".join(str(part) for part in place)
+            for problem in check_text(text, Types(parameters=written.parameters)):
+                yield f"{field}: {problem}"
 
     def claims(self, situation: Situation) -> Claims:  # noqa: ARG002
         """What the run takes when it begins."""

@@ -16,6 +16,7 @@ from core.workflows.guardrails.base import (
     Situation,
     World,
     Written,
+    type_problems,
 )
 from core.workflows.guardrails.readings import (
     Formula,
@@ -116,8 +117,12 @@ class BlastRadius(Guardrail):
         return self.model_copy(update={"of": of})
 
     def problems(self, written: Written) -> Iterator[str]:
+        yield from super().problems(written)
         if not written.targets:
             yield "type: give the workflow 'targets', which are what is counted."
+        if isinstance(self.of, str):
+            for problem in type_problems(self.of, written, ("integer", "list")):
+                yield f"of: {problem}"
         if isinstance(self.of, Counted):
             yield from (f"of.{problem}" for problem in self.of.problems(written))
             for problem in formula_problems(self.of.count, written, "integer"):

@@ -157,6 +157,7 @@ class Freeze(Guardrail):
         return self._result(GuardrailState.MET, "No freeze now.")
 
     def problems(self, written: Written) -> Iterator[str]:
+        yield from super().problems(written)
         if self.calendar is None:
             return
         now = datetime.now(UTC)

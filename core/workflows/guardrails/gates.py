@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import ClassVar, Literal, Self
 
@@ -10,13 +10,16 @@ from pydantic import Field, JsonValue
 
 from core.workflows.definition import Duration, spoken
 from core.workflows.guardrails.base import (
+    PLAIN,
     Gate,
     Guardrail,
     GuardrailResult,
     GuardrailState,
     Situation,
     World,
+    Written,
     filled,
+    type_problems,
 )
 
 
@@ -64,6 +67,11 @@ class RecordedGate(Guardrail):
 
     def rendered(self, scope: Mapping[str, JsonValue]) -> Self:
         return self.model_copy(update={"subject": filled(self.subject, scope)})
+
+    def problems(self, written: Written) -> Iterator[str]:
+        yield from super().problems(written)
+        for problem in type_problems(self.subject, written, PLAIN):
+            yield f"subject: {problem}"
 
 
 class DatasetGate(RecordedGate):

@@ -9,6 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, JsonValue
 
 from core.workflows.guardrails.base import (
+    PLAIN,
     Claims,
     Guardrail,
     GuardrailResult,
@@ -17,6 +18,7 @@ from core.workflows.guardrails.base import (
     World,
     Written,
     filled,
+    type_problems,
 )
 
 _LONGEST = 120
@@ -59,8 +61,11 @@ class Lock(Guardrail):
         return self.model_copy(update={"name": filled(self.name, scope)})
 
     def problems(self, written: Written) -> Iterator[str]:
+        yield from super().problems(written)
         if self.name is None and not written.targets:
             yield "name: give the lock a name, or the workflow 'targets'."
+        for problem in type_problems(self.name or "", written, PLAIN):
+            yield f"name: {problem}"
 
     def claims(self, situation: Situation) -> Claims:
         return Claims(locks=self._locks(situation))

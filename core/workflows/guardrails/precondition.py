@@ -77,6 +77,7 @@ class Precondition(Guardrail):
         )
 
     def problems(self, written: Written) -> Iterator[str]:
+        yield from super().problems(written)
         yield from self._reading.problems(written)
         for problem in formula_problems(self.expect, written, "boolean"):
             yield f"expect: {problem}"

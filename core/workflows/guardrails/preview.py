@@ -60,6 +60,7 @@ class Preview(Guardrail):
         return self._result(GuardrailState.MET, f"It succeeded for {steps}{same}.")
 
     def problems(self, written: Written) -> Iterator[str]:
+        yield from super().problems(written)
         if not any(_has_preview(written, name) for name in written.calls):
             yield "type: none of the steps' actions has a dry run; remove this guardrail."
 

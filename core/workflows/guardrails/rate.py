@@ -82,6 +82,7 @@ class RateLimit(Guardrail):
         return self._result(GuardrailState.WAITING, f"{why}; the next may begin at {until}.")
 
     def problems(self, written: Written) -> Iterator[str]:
+        yield from super().problems(written)
         if self.of == "target" and not written.targets:
             yield "of: give the workflow 'targets', or count 'of: workflow'."
 

@@ -80,7 +80,7 @@ def formula_problems(source: str, written: Written, type_: str) -> Iterator[str]
         yield str(error)
         return
     if found not in {type_, "any"}:
-        yield f"{source}: must be a {type_}, but is a {found}."
+        yield f"{source}: must be of type {type_}, but is {found}."
 
 
 def parameters_of(source: str, scope: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

@@ -80,7 +80,7 @@ def test_breaking_the_glass_opens_only_what_gives_way(kind: str) -> None:
 
 
 def test_a_type_that_is_not_known_lists_those_there_are() -> None:
-    with pytest.raises(ValidationError, match="'approval', 'blast_radius'.*'rate'"):
+    with pytest.raises(ValidationError, match=r"'approval', 'blast_radius'.*'rate'"):
         guardrail("moon_phase")
 
 
