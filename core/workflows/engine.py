@@ -18,8 +18,11 @@ from dbos import (
     DBOSPortableJSONSerializer,
     SetWorkflowID,
 )
+from dbos import error as errors
 
+from core.errors import ConfigurationError
 from core.store.database import Database
+from core.store.schema import PREPARE
 from core.workflows.execution import Execution
 
 _PROTOCOL = "countersign-runs-2"  # change only when `execute` takes other arguments than before
@@ -46,7 +49,12 @@ class RunEngine(DBOSConfiguredInstance):
     def launch(self) -> None:
         """Open DBOS on the running event loop and recover what was under way.
 
-        It creates its tables at the first start, so this blocks for a moment.
+        It creates its tables at the first start, so this blocks for a moment. Where our role may
+        not, `countersign database prepare` has done it.
+
+        Raises:
+            ConfigurationError: DBOS's tables are of an older version, and our role may not
+                change them.
         """
         config = DBOSConfig(
             name="countersign",
@@ -56,9 +64,19 @@ class RunEngine(DBOSConfiguredInstance):
             enable_otlp=False,
             serializer=DBOSPortableJSONSerializer(),  # the default one is pickle
             log_level="WARNING",
+            run_migrations=self._database.may_migrate,
         )
         DBOS(config=config)
-        DBOS.launch()
+        try:
+            DBOS.launch()
+        except errors.DBOSInitializationError as error:
+            if self._database.may_migrate:
+                raise
+            DBOS.destroy()
+            raise ConfigurationError(
+                "The durable engine's tables (schema dbos) are older than this version needs, and "
+                f"this role may not change them: run `{PREPARE}` as the owner of the tables."
+            ) from error
 
     def close(self) -> None:
         """Stop DBOS; runs under way are recovered at the next launch."""

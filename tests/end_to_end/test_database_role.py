@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from bot import names
-from tests.support.countersign import ALICE, BOB, DEPLOYS, application
+from tests.support.countersign import ALICE, BOB, DEPLOYS, Application, application
 from tests.support.postgres import Postgres
 from tests.support.until import until
 
@@ -34,17 +34,22 @@ async def countersign(*arguments: str, **environment: str) -> str:
     return said.decode()
 
 
+async def prepared(owner: str) -> str:
+    """Prepare a database; the URL that the application is to use."""
+    said = await countersign(
+        "database", "prepare", "--role", "countersign_app", COUNTERSIGN_OWNER_URL=owner
+    )
+    line = next(line for line in said.splitlines() if line.startswith(_SETTING))
+    return line.removeprefix(_SETTING)
+
+
 async def test_a_run_from_request_to_effect_as_a_role_that_can_only_append(
     postgres: Postgres, tmp_path: Path
 ) -> None:
     owner = postgres.new_database()
-    said = await countersign(
-        "database", "prepare", "--role", "countersign_app", COUNTERSIGN_OWNER_URL=owner
-    )
-    url = next(line for line in said.splitlines() if line.startswith(_SETTING))
     copy = tmp_path / "audit.jsonl"
     environment = {
-        "COUNTERSIGN_DATABASE_URL": url.removeprefix(_SETTING),
+        "COUNTERSIGN_DATABASE_URL": await prepared(owner),
         "COUNTERSIGN_AUDIT_FILE": str(copy),
     }
     async with application(tmp_path / "home", None, environment) as app:
@@ -98,4 +103,25 @@ async def test_a_run_from_request_to_effect_as_a_role_that_can_only_append(
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
+    postgres.drop(owner)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        b"UPDATE alembic_version SET version_num = '0001'",
+        b"UPDATE dbos.dbos_migrations SET version = 3",
+    ],
+)
+async def test_a_start_before_the_database_was_prepared_anew_says_what_to_run(
+    postgres: Postgres, tmp_path: Path, statement: bytes
+) -> None:
+    owner = postgres.new_database()
+    environment = {"COUNTERSIGN_DATABASE_URL": await prepared(owner)}
+    with psycopg.connect(owner.replace("+asyncpg", ""), autocommit=True) as connection:
+        connection.execute(statement)
+    app = Application(tmp_path / "home", None, environment)
+    await app.start()
+    assert await app.ended() == 1
+    assert "run `countersign database prepare` as the owner" in app.tail().splitlines()[-1]
     postgres.drop(owner)

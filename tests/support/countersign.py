@@ -112,6 +112,12 @@ class Application:
                 await self._process.wait()
         return self._process.returncode or 0
 
+    async def ended(self) -> int:
+        """Wait until it ends by itself, and return its exit code."""
+        assert self._process is not None
+        async with asyncio.timeout(60):
+            return await self._process.wait()
+
     def tail(self) -> str:
         """The end of its log."""
         return self.log.read_text()[-6000:]
