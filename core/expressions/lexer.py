@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from core.errors import InvalidRequestError
 
-MOST_CHARACTERS = 2_000
+MOST_CHARACTERS = 4_000
 """Of one expression."""
 
 _MACROS = frozenset({"all", "exists", "exists_one", "filter", "map"})
@@ -129,6 +129,7 @@ class Outline:
         macros: how often it goes through a list; `depth`: how many of these are in one another.
         growth: how often it joins texts or lists with `+`, or repeats them in a new list.
         patterns: it matches texts with regular expressions.
+        searches: it searches for texts in texts.
     """
 
     paths: frozenset[tuple[str, ...]]
@@ -137,6 +138,7 @@ class Outline:
     depth: int
     growth: int
     patterns: bool
+    searches: bool
 
 
 def outline(source: str) -> Outline:
@@ -160,14 +162,16 @@ def outline(source: str) -> Outline:
                 paths.add(path)
                 plain = plain or (position == 0 and end == len(words))
         _refuse(source, words, position, token)
+    depth, growth = _shape(words)
     calls = [t.text for t, after in pairwise(words) if after.text == "("]
     return Outline(
         paths=frozenset(paths),
         plain=plain,
         macros=sum(name in _MACROS for name in calls),
-        depth=_depth(words),
-        growth=sum(token.text in {"+", ","} for token in words),
+        depth=depth,
+        growth=growth,
         patterns="matches" in calls,
+        searches="contains" in calls,
     )
 
 
@@ -231,17 +235,22 @@ def _items(source: str, words: list[Token]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _depth(words: list[Token]) -> int:
-    """How many macros are inside one another at most."""
-    open_brackets: list[bool] = []
-    deepest = 0
+def _shape(words: list[Token]) -> tuple[int, int]:
+    """How many macros are inside one another at most, and how often something may be repeated: by
+    `+`, or by a comma in a list or map that is written out."""
+    macros: list[bool] = []  # of the brackets that are open, which are a macro's
+    literals: list[bool] = []
+    depth = growth = 0
     for position, token in enumerate(words):
         if token.text in {"(", "[", "{"}:
-            open_brackets.append(position > 0 and _macro_at(words, position - 1))
-            deepest = max(deepest, sum(open_brackets))
-        elif token.text in _ENDS_OPERAND and open_brackets:
-            open_brackets.pop()
-    return deepest
+            macros.append(position > 0 and _macro_at(words, position - 1))
+            literals.append(token.text != "(")
+            depth = max(depth, sum(macros))
+        elif token.text in _ENDS_OPERAND and macros:
+            macros.pop()
+            literals.pop()
+        growth += token.text == "+" or (token.text == "," and bool(literals) and literals[-1])
+    return depth, growth
 
 
 def _refuse(source: str, words: list[Token], position: int, token: Token) -> None:
