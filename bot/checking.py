@@ -12,7 +12,7 @@ from core.state import ApplicationState
 from core.workflows.actions import ActionRegistry
 from integrations import registry
 from integrations.builtin import AskAssistant, PostMessage
-from scheduler.cron import cron_trigger
+from scheduler.book import check_files
 
 
 def check(settings: Settings) -> tuple[ApplicationState, list[str]]:
@@ -23,8 +23,7 @@ def check(settings: Settings) -> tuple[ApplicationState, list[str]]:
     """
     state = ApplicationState.load(settings.config_dir)
     actions = actions_of(settings, state)
-    for schedule in state.schedules.values():
-        cron_trigger(schedule)
+    check_files(state.schedules)
     return state, problems(state, actions)
 
 

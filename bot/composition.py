@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -41,6 +41,7 @@ from core.incidents import IncidentStore
 from core.knowledge import KnowledgeBase
 from core.offers import OfferStore
 from core.replicas import Replica, only_process
+from core.schedules import ScheduleStore
 from core.security.audit import AuditLog
 from core.security.audit_file import AuditFile
 from core.security.delegations import Delegations
@@ -72,8 +73,11 @@ from integrations.builtin import AskAssistant, PostMessage
 from integrations.events import events_of
 from integrations.registry import Integrations
 from integrations.responder import systems
+from scheduler.book import ScheduleBook
 from scheduler.clock import SOURCE as SCHEDULE
-from scheduler.clock import Clock, FiringHandler
+from scheduler.clock import Clock
+from scheduler.handler import FiringHandler
+from scheduler.service import ScheduleService
 
 _SLACK_IN_HAND = 64
 _EVENTS_IN_HAND = 8
@@ -143,10 +147,15 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
         inbox = SqlInbox(ground.database, replica.id)
         takeover = Takeover(replica, inbox, work.showing, work.engine.recover)
         await takeover.look()
-        events = _event_worker(inbox, ground, work)
-        clock = Clock(ground.state.schedules, events)
+        store = ScheduleStore(ground.database, AuditLog(ground.database))
+        book = ScheduleBook(ground.state.schedules, store)
+        events = _event_worker(inbox, ground, work, book)
+        clock = Clock(book, events)
+        schedules = ScheduleService(
+            book, store, clock, ground.state, work.permissions, work.firings
+        )
         requests = InboxWorker(inbox, {}, _SLACK_IN_HAND)
-        services = _bot_services(settings, ground, slack, work, requests, clock)
+        services = _bot_services(settings, ground, slack, work, requests, schedules)
         requests.handle(SLACK, SlackWork(services).handle)
         app = build_bot(services)
 
@@ -175,9 +184,8 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
             takeover.run(),
         ):
             background.start(task)
-        clock.start()
         stack.callback(clock.close)
-        await clock.catch_up(datetime.now(UTC))
+        await clock.start()
         yield Countersign(settings, ground.state, ground.orchestrator, slack.messenger, background)
 
 
@@ -272,7 +280,7 @@ async def _set_to_work(
     judge = Judge(roles, Worlds(actions, OtherRuns(database), gates, calendars))
     cards = Cards(state.policy, judge)
     display = Display(runs, showing, SlackPresenter(slack.messenger, cards))
-    workflows, engine, _ = assemble(
+    workflows, engine, *_ = assemble(
         state, database, runs, audit, actions, roles, permissions, judge, display, replica.id
     )
     engine.launch()
@@ -297,14 +305,14 @@ async def _set_to_work(
     )
 
 
-def _event_worker(inbox: SqlInbox, ground: _Ground, work: _Work) -> InboxWorker:
+def _event_worker(inbox: SqlInbox, ground: _Ground, work: _Work, book: ScheduleBook) -> InboxWorker:
     """Works on what webhooks and the clock have put into the inbox."""
 
     async def take_webhook(delivery: Delivery) -> None:
         for event in events_of(delivery, ground.integrations):
             await work.triggers.handle(event)
 
-    fired = FiringHandler(ground.state.schedules, work.firings)
+    fired = FiringHandler(book, work.firings)
     return InboxWorker(inbox, {"webhook": take_webhook, SCHEDULE: fired}, _EVENTS_IN_HAND)
 
 
@@ -314,7 +322,7 @@ def _bot_services(
     slack: _Slack,
     work: _Work,
     requests: InboxWorker,
-    clock: Clock,
+    schedules: ScheduleService,
 ) -> BotServices:
     return BotServices(
         settings=settings,
@@ -332,7 +340,7 @@ def _bot_services(
         systems=systems(ground.integrations),
         inbox=requests,
         offers=work.offers,
-        schedules=clock,
+        schedules=schedules,
         messenger=slack.messenger,
         directory=slack.directory,
         links=slack.links,

@@ -21,6 +21,11 @@ RUNS_OLDER = "runs.older"
 OPEN_OFFER = "form.offer"
 OPEN_WORKFLOW = "form.workflow"
 HOME_REFRESH = "home.refresh"
+SCHEDULE_ADD = "schedule.add"
+SCHEDULE_PAUSE = "schedule.pause"
+SCHEDULE_RESUME = "schedule.resume"
+SCHEDULE_RUN = "schedule.run"
+SCHEDULE_REMOVE = "schedule.remove"
 
 RUN_FORM = "form.run"
 PHRASE_FORM = "form.phrase"
@@ -30,7 +35,11 @@ MENU_DETAILS = "details:"
 MENU_GLASS = "glass:"
 """Beginnings of the values in a card's menu; the run's id follows."""
 
-PERSISTED_ACTIONS = frozenset(
+SCHEDULE_ACTIONS = frozenset(
+    {SCHEDULE_ADD, SCHEDULE_PAUSE, SCHEDULE_RESUME, SCHEDULE_RUN, SCHEDULE_REMOVE}
+)
+
+PERSISTED_ACTIONS = SCHEDULE_ACTIONS | frozenset(
     {
         APPROVE,
         DENY,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -16,13 +15,16 @@ from bot.slack.escaping import LinkPolicy
 from bot.slack.messenger import SlackMessenger
 from core.inbox import Inbox
 from core.offers import OfferStore
+from core.security.delegations import Delegations
 from core.security.permissions import Permissions
 from core.security.policy import Roles
+from core.security.reviews import Reviews
 from core.services.ai import AIOrchestratorClient
 from core.services.manager import AIIntegrationManager
 from core.settings import Settings
 from core.state import ApplicationState
 from core.workflows.service import WorkflowService
+from scheduler.service import ScheduleService
 
 
 class Assistants(Protocol):
@@ -30,14 +32,6 @@ class Assistants(Protocol):
 
     def respond(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         """Answer: `Routed` first, `Finished` last; closing it cancels the generation."""
-        ...
-
-
-class Schedules(Protocol):
-    """What Slack needs of the scheduler."""
-
-    def upcoming(self) -> Mapping[str, datetime | None]:
-        """For each schedule's id the moment of its next firing."""
         ...
 
 
@@ -58,6 +52,8 @@ class BotServices:
     workflows: WorkflowService
     roles: Roles
     permissions: Permissions
+    delegations: Delegations
+    reviews: Reviews
     cards: Cards
     orchestrator: AIOrchestratorClient
     assistants: Assistants
@@ -65,7 +61,7 @@ class BotServices:
     systems: AIIntegrationManager
     inbox: Inbox
     offers: OfferStore
-    schedules: Schedules
+    schedules: ScheduleService
     messenger: SlackMessenger
     directory: SlackDirectory
     links: LinkPolicy

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from core.automation import AISchedule
 from core.errors import CountersignError
-from core.ports import Messenger
+from core.ports import Messenger, PresentationError
 from core.records import Instant, Place, Provenance
 from core.workflows.plan import PlannedArgument
 from core.workflows.service import RunRequest, WorkflowService
@@ -34,35 +34,52 @@ class FiringService:
         self._digester = digester
         self._messenger = messenger
 
-    async def fire(self, schedule: AISchedule, at: Instant, requester: str | None = None) -> None:
+    async def fire(
+        self,
+        schedule: AISchedule,
+        at: Instant,
+        requester: str | None = None,
+        *,
+        by_hand: str | None = None,
+    ) -> None:
         """Act on a schedule's firing of the moment `at`.
 
         Args:
-            requester: who started it by hand; None where the clock did.
+            requester: as whom a workflow is asked for: who added the schedule, or started it by
+                hand; None for the configuration's.
+            by_hand: key of the request to do it now; None where the clock fires.
         """
-        key = f"schedule:{schedule.id}:{at.astimezone(UTC).isoformat()}"
+        moment = at.astimezone(UTC).isoformat()
+        key = f"schedule:{schedule.id}:{moment if by_hand is None else by_hand}"
         place = Place(channel=schedule.channel)
-        _log.info("schedule %s fires for %s", schedule.id, at.isoformat())
+        _log.info("schedule %s fires for %s", schedule.id, moment)
         if schedule.assistant is not None and schedule.prompt is not None:
             text = await self._digester.digest(schedule.assistant, schedule.prompt)
             await self._messenger.say(place, text, key=key)
             return
         try:
             await self._workflows.request(_request(schedule, key, place, requester))
+        except PresentationError:
+            raise  # tried again
         except CountersignError as error:
             text = f"The schedule “{schedule.name}” could not start its workflow: {error}"
             await self._messenger.say(place, text, key=f"refused:{key}")
 
 
-def _request(schedule: AISchedule, key: str, place: Place, requester: str | None) -> RunRequest:
+def arguments_of(schedule: AISchedule) -> dict[str, PlannedArgument]:
+    """What a schedule gives its workflow."""
     provenance = Provenance(kind="schedule", detail=schedule.name)
+    return {
+        name: PlannedArgument(value=value, provenance=provenance)
+        for name, value in schedule.arguments.items()
+    }
+
+
+def _request(schedule: AISchedule, key: str, place: Place, requester: str | None) -> RunRequest:
     return RunRequest(
         key=key,
         workflow=schedule.workflow or "",
-        arguments={
-            name: PlannedArgument(value=value, provenance=provenance)
-            for name, value in schedule.arguments.items()
-        },
+        arguments=arguments_of(schedule),
         requester=requester or f"schedule:{schedule.id}",
         origin=f"schedule “{schedule.name}”, {at_text(datetime.now(UTC))}",
         place=place,

@@ -1,27 +1,29 @@
-"""The clock: cron lines to firings, on APScheduler 3 (https://apscheduler.readthedocs.io/en/3.x/).
+"""The clock: schedules to firings, on APScheduler 3 (https://apscheduler.readthedocs.io/en/3.x/).
 
-A firing is persisted in the inbox under a key made of the schedule and the planned moment, so
-that it happens once, whoever else fires it and whatever dies in between.
+Each replica has one and fires everything. A firing is persisted in the inbox under a key made of
+the schedule and the planned moment, so that it happens once, whoever else fires it and whatever
+dies in between.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import islice
-from zoneinfo import ZoneInfo
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+from sqlalchemy.exc import SQLAlchemyError
 
-from core.automation import AISchedule
-from core.errors import NotFoundError
-from core.firings import FiringService
-from core.inbox import Delivery, Inbox
-from scheduler.cron import cron_trigger, firing_moment, last_before, moments
+from core.inbox import Inbox
+from scheduler.book import Planned, ScheduleBook
+from scheduler.misfires import due
 
 SOURCE = "schedule"
+_FOLLOW = ":follow"  # no schedule's id has a colon
+_FOLLOW_S = 2
+_AT_ONCE = 10  # a schedule that fires again while the database is slow is not turned away
 _log = logging.getLogger(__name__)
 
 
@@ -29,94 +31,138 @@ class Clock:
     """Fires schedules into the inbox.
 
     Args:
-        schedules: by id.
+        book: the schedules, followed as they change.
         inbox: where firings are persisted.
-
-    Raises:
-        ConfigurationError: a cron line cannot be read.
     """
 
-    def __init__(self, schedules: Mapping[str, AISchedule], inbox: Inbox) -> None:
-        self._schedules = schedules
+    def __init__(self, book: ScheduleBook, inbox: Inbox) -> None:
+        self._book = book
         self._inbox = inbox
         self._scheduler = AsyncIOScheduler(timezone=UTC)
-        self._triggers = {id_: cron_trigger(schedule) for id_, schedule in schedules.items()}
+        self._timed: dict[str, Planned] = {}
+        self._looked: dict[str, datetime] = {}
+        self._behind: set[str] = set()
+        self._fresh = datetime.min.replace(tzinfo=UTC)
+        self._following = asyncio.Lock()
 
-    def start(self) -> None:
-        """Begin firing, on the running event loop."""
-        for schedule_id, schedule in self._schedules.items():
-            self._scheduler.add_job(
-                self._fire,
-                self._triggers[schedule_id],
-                args=[schedule_id],
-                id=schedule_id,
-                name=schedule.name,
-                coalesce=True,
-                max_instances=1,
-                misfire_grace_time=int(schedule.misfire_grace.total_seconds()),
-            )
+    async def start(self) -> None:
+        """Begin firing, on the running event loop, and make up for what was missed."""
+        await self._book.open(datetime.now(UTC))
+        self._set_timers()
+        self._scheduler.add_job(
+            self._follow, "interval", seconds=_FOLLOW_S, id=_FOLLOW, coalesce=True, max_instances=1
+        )
         self._scheduler.start()
+        await self._catch_up()
 
     def close(self) -> None:
         """Stop firing."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 
-    async def catch_up(self, now: datetime) -> None:
-        """Fire what was due while nothing ran, if it was missed by less than its grace.
+    async def follow(self, seen: datetime | None = None) -> None:
+        """Take over what has changed in the database.
 
-        What did fire then is in the inbox already, and stays one firing.
+        Args:
+            seen: not needed where that was done after this moment.
         """
-        for schedule_id, schedule in self._schedules.items():
-            if missed := last_before(self._triggers[schedule_id], now, schedule.misfire_grace):
-                await self._accept(schedule_id, missed)
+        async with self._following:
+            asked = datetime.now(UTC)
+            if seen is not None and self._fresh >= seen:
+                return
+            if await self._book.refresh():
+                self._set_timers()
+            self._fresh = asked
 
-    def next_firings(self, schedule_id: str, now: datetime, count: int = 5) -> list[datetime]:
-        """The next planned moments, in the schedule's time zone.
+    async def _follow(self) -> None:
+        try:
+            await self.follow()
+        except (OSError, SQLAlchemyError) as error:
+            _log.warning("the schedules cannot be read now: %s", error)
+            return
+        await self._catch_up()
 
-        Raises:
-            NotFoundError: there is no such schedule.
-        """
-        if schedule_id not in self._triggers:
-            known = ", ".join(self._triggers) or "none"
-            raise NotFoundError(f"There is no schedule '{schedule_id}'. There are: {known}.")
-        zone = ZoneInfo(self._schedules[schedule_id].timezone)
-        planned = islice(moments(self._triggers[schedule_id], now), count)
-        return [moment.astimezone(zone) for moment in planned]
+    async def _catch_up(self) -> None:
+        """Look at what has just come, and at what could not fire."""
+        for schedule_id in sorted(self._behind):
+            await self._look(schedule_id, datetime.now(UTC))
 
-    def upcoming(self) -> dict[str, datetime | None]:
-        """For each schedule's id the moment of its next firing."""
-        now = datetime.now(UTC)
-        return {id_: next(iter(self.next_firings(id_, now, 1)), None) for id_ in self._schedules}
+    def _set_timers(self) -> None:
+        wanted = {id_: one for id_, one in self._book.planned.items() if not one.entry.paused}
+        for schedule_id in self._timed.keys() - wanted.keys():
+            self._forget(schedule_id)
+        for schedule_id, planned in wanted.items():
+            known = self._timed.get(schedule_id)
+            if known is not None and known.entry == planned.entry:
+                continue
+            if known is not None:
+                self._forget(schedule_id)
+            self._timed[schedule_id] = planned
+            self._behind.add(schedule_id)
+            trigger = _Trigger(planned)
+            if trigger.get_next_fire_time(None, datetime.now(UTC)) is None:
+                continue  # it is over
+            self._scheduler.add_job(
+                self._fire,
+                trigger,
+                args=[schedule_id],
+                id=schedule_id,
+                coalesce=True,
+                max_instances=_AT_ONCE,
+                misfire_grace_time=None,  # what counts as missed is decided when it fires
+            )
+
+    def _forget(self, schedule_id: str) -> None:
+        del self._timed[schedule_id]
+        self._looked.pop(schedule_id, None)
+        self._behind.discard(schedule_id)
+        if self._scheduler.get_job(schedule_id):
+            self._scheduler.remove_job(schedule_id)
 
     async def _fire(self, schedule_id: str) -> None:
         now = datetime.now(UTC)
-        grace = self._schedules[schedule_id].misfire_grace
-        planned = last_before(self._triggers[schedule_id], now, grace + timedelta(seconds=1))
-        await self._accept(schedule_id, planned or now)
+        try:
+            await self.follow(now)  # paused or removed a moment ago, on whichever replica
+        except (OSError, SQLAlchemyError) as error:
+            _log.warning("the schedule %s cannot fire now: %s", schedule_id, error)
+            self._behind.add(schedule_id)
+            return
+        await self._look(schedule_id, now)
+
+    async def _look(self, schedule_id: str, now: datetime) -> None:
+        """Fire what is due of a schedule."""
+        planned = self._timed.get(schedule_id)
+        if planned is None:
+            return
+        looked = self._looked.get(schedule_id)
+        moments = due(planned.calendar, planned.schedule, planned.entry.since, looked, now)
+        try:
+            for moment in moments:
+                await self._accept(schedule_id, moment)
+        except (OSError, SQLAlchemyError) as error:
+            _log.warning("the schedule %s cannot fire now: %s", schedule_id, error)
+            self._behind.add(schedule_id)
+            return
+        self._behind.discard(schedule_id)
+        self._looked[schedule_id] = max(now, self._looked.get(schedule_id, now))
 
     async def _accept(self, schedule_id: str, planned: datetime) -> None:
-        moment = firing_moment(self._schedules[schedule_id], planned)
+        moment = planned.isoformat()
         body = json.dumps({"schedule": schedule_id, "at": moment}).encode()
         if await self._inbox.accept(SOURCE, f"{schedule_id}:{moment}", body, {}):
             _log.info("schedule %s fired for %s", schedule_id, moment)
 
 
-class FiringHandler:
-    """Handles persisted firings: the inbox worker calls it."""
+class _Trigger(BaseTrigger):  # type: ignore[misc]
+    """The next time for APScheduler; what it woke for is looked up when it has fired."""
 
-    def __init__(self, schedules: Mapping[str, AISchedule], firings: FiringService) -> None:
-        self._schedules = schedules
-        self._firings = firings
+    def __init__(self, planned: Planned) -> None:
+        self._calendar = planned.calendar
+        self._since = planned.entry.since
 
-    async def __call__(self, delivery: Delivery) -> None:
-        """Act on one firing.
-
-        Raises:
-            NotFoundError: the schedule was removed in between; the firing is kept.
-        """
-        body = json.loads(delivery.body)
-        schedule = self._schedules.get(body["schedule"])
-        if schedule is None:
-            raise NotFoundError(f"The schedule '{body['schedule']}' was removed.")
-        await self._firings.fire(schedule, datetime.fromisoformat(body["at"]))
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        """The first after `now`, so that moments which have passed are one waking."""
+        last = previous_fire_time or now - timedelta(microseconds=1)
+        return self._calendar.next_due(self._since, max(last, now))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from slackblocks import Block, RichTextElement
 
-from bot.blocks.layout import Content, bold, bullets, code, dicts, paragraph, rich, text
+from bot.blocks.layout import Content, bold, bullets, code, cut, dicts, paragraph, rich, text
 from bot.slack.escaping import escape_mrkdwn
 
 
@@ -52,7 +52,16 @@ VERBS = (
             'run revert-commit commit=4f2a1c9 reason="breaks the checkout"',
         ),
     ),
-    Verb("runs", "runs [RUN]", "List the latest runs, or show one.", (), ("runs", "runs 1f3c")),
+    Verb(
+        "runs",
+        "runs [RUN | FILTER …]",
+        "List the runs that you may see, or show one.",
+        (
+            "Filters: mine, state=STATE, workflow=ID, target=NAME, since=7d; several narrow it.",
+            "A state is open, ended, or one that a card shows, such as awaiting or failed.",
+        ),
+        ("runs", "runs mine state=open", "runs state=failed since=7d", "runs 1f3c"),
+    ),
     Verb(
         "approve",
         "approve RUN [PHRASE]",
@@ -78,9 +87,82 @@ VERBS = (
         ("Your own, or any if your role administers runs.",),
         ("cancel 1f3c9a",),
     ),
+    Verb(
+        "retry",
+        "retry RUN",
+        "Let a failed run go on at the step that failed.",
+        (
+            "The same signed plan goes on; what was done is not done again.",
+            "Its guardrails must be met now, and nothing may have been taken back.",
+        ),
+        ("retry 1f3c9a",),
+    ),
+    Verb(
+        "confirm",
+        "confirm RUN [STEP] [yes|no] [COMMENT]",
+        "Say that you have done a manual step, or that it was not done.",
+        ("With no, the step counts as failed. STEP is needed where several wait.",),
+        ("confirm 1f3c9a", "confirm 1f3c9a no the dashboard shows errors"),
+    ),
+    Verb(
+        "break-glass",
+        "break-glass RUN REASON",
+        "Let a run pass against its guardrails, in an emergency.",
+        (
+            "It is announced, stays in the audit log, and somebody else must review it.",
+            "A denial, an altered plan, a lock and a gate do not give way.",
+        ),
+        ("break-glass 1f3c9a the shop is down and nobody on call answers",),
+    ),
+    Verb(
+        "away",
+        "away [@NAME for TIME | @NAME until DATE | back]",
+        "Let somebody stand in for you while you are away.",
+        (
+            "They sign on your behalf, with the roles that policy.yaml lets people lend.",
+            "It ends by itself. Days are yours: until 2026-12-01 is to the end of that day.",
+        ),
+        ("away", "away @bob for 3d", "away @bob from 2026-12-01 until 2026-12-05", "away back"),
+    ),
+    Verb(
+        "reviews",
+        "reviews [RUN FINDING]",
+        "List where the glass was broken and nobody has looked yet, or close a review.",
+        ("Not for who broke it, nor for who had asked for the run.",),
+        ("reviews", "reviews 1f3c9a the freeze was over for this service"),
+    ),
+    Verb(
+        "policy",
+        "policy WORKFLOW [@NAME]",
+        "Say what you may do with a workflow in this channel, and why.",
+        (),
+        ("policy revert-commit", "policy revert-commit @bob"),
+    ),
     Verb("workflows", "workflows [WORKFLOW]", "List the workflows, or the inputs of one."),
     Verb("assistants", "assistants", "List the assistants and what each is for."),
-    Verb("schedules", "schedules", "List what the clock starts, and when next."),
+    Verb(
+        "schedules",
+        "schedules [list|add|pause|resume|run|remove] …",
+        "List what the clock starts and when next, or change it.",
+        (
+            "add ID TIME run WORKFLOW NAME=VALUE …, or add ID TIME ask ASSISTANT QUESTION. "
+            "You see the next five times before anything is added.",
+            "TIME is five fields (minute hour day month weekday), or at DATE HOUR:MINUTE for once.",
+            "After TIME: tz=Europe/Paris (yours if left out), channel=#deploys (this one), "
+            'jitter=5m, misfire=skip|once|all, grace=1h, limit=5, name="Two words".',
+            "What you add runs as you: with your rights, and others countersign.",
+        ),
+        (
+            "schedules",
+            "schedules add nightly-prune 0 6 * * mon run prune-worktree repository=shop",
+            "schedules add standup 0 9 * * mon-fri ask governance What waits for a decision?",
+            "schedules add once-more at 2026-12-01 22:00 tz=Europe/Paris "
+            "run prune-worktree repository=shop",
+            "schedules list nightly-prune",
+            "schedules pause nightly-prune",
+            "schedules run nightly-prune",
+        ),
+    ),
     Verb("models", "models", "List the models and which can run now."),
     Verb("status", "status", "Say whether everything works."),
 )
@@ -104,7 +186,7 @@ def overview(command: str, unknown: str = "") -> Content:
     blocks.append(rich(paragraph([text("More about one: "), code(f"{command} help run")])))
     spoken = " ".join(f"{command} {verb.usage}: {verb.summary}" for verb in VERBS)
     prefix = f"There is no verb {unknown}. " if unknown else ""
-    return Content(text=escape_mrkdwn(prefix + spoken), blocks=dicts(blocks))
+    return Content(text=escape_mrkdwn(cut(prefix + spoken, 2_900)), blocks=dicts(blocks))
 
 
 def about(verb: Verb, command: str) -> Content:

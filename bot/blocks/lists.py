@@ -16,17 +16,13 @@ from bot.blocks.layout import (
     cut,
     dicts,
     paragraph,
-    person,
     rich,
     text,
 )
-from bot.blocks.run_parts import progress_line
 from bot.slack.escaping import escape_mrkdwn
-from core.automation import AISchedule
 from core.services.ai import ModelInfo, OrchestratorHealth
 from core.state import AIAssistant, AIModel, AIWorkflow
 from core.workflows.definition import Parameter
-from core.workflows.run import Run, RunState
 
 Line = list[RichTextElement]
 _MOST = 40
@@ -36,23 +32,6 @@ def sentence(words: str) -> Content:
     """A short answer in plain text."""
     words = cut(words, 2_900)
     return Content(text=escape_mrkdwn(words), blocks=dicts([rich(paragraph([text(words)]))]))
-
-
-def runs(latest: Sequence[Run], command: str) -> Content:
-    """The latest runs."""
-    if not latest:
-        return sentence(f"No run yet. `{command} workflows` lists what can be run.")
-    lines: list[Line] = [
-        [
-            code(run.id),
-            bold(f" {cut(run.plan.name, 80)}"),
-            text(f" · {run.state} · {_when(run.created_at)} · asked for by "),
-            person(run.requester),
-            *([text(f" · {progress_line(run)}")] if run.state is RunState.RUNNING else []),
-        ]
-        for run in latest
-    ]
-    return _listed("Latest runs", lines)
 
 
 def workflows(known: Sequence[AIWorkflow], command: str) -> Content:
@@ -112,26 +91,6 @@ def assistants(known: Sequence[AIAssistant], bot: str) -> Content:
         [bold(a.name), text(f" {a.speciality} "), code(f"{bot} {a.id}: …")] for a in known
     ]
     return _listed("Assistants", lines)
-
-
-def schedules(known: Sequence[AISchedule], upcoming: Mapping[str, datetime | None]) -> Content:
-    """What the clock starts."""
-    if not known:
-        return sentence("No schedule is configured. Add one in the folder schedules.")
-    lines: list[Line] = []
-    for schedule in known:
-        what = f"runs {schedule.workflow}" if schedule.workflow else f"asks {schedule.assistant}"
-        moment = upcoming.get(schedule.id)
-        after = f"next {_when(moment)}" if moment else "no next time"
-        lines.append(
-            [
-                bold(schedule.name),
-                text(f" {what} in {schedule.channel} · "),
-                code(schedule.cron),
-                text(f" {schedule.timezone} · {after}"),
-            ]
-        )
-    return _listed("Schedules", lines)
 
 
 def models(known: Sequence[AIModel], served: Sequence[ModelInfo], problem: str = "") -> Content:

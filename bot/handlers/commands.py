@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from bot.assistants.panel import ALL
 from bot.blocks import lists
 from bot.blocks.help import BY_NAME, about, overview
 from bot.blocks.layout import Content, dicts, paragraph, person, rich, text
+from bot.blocks.run_filter import RunFilter
 from bot.handlers.conversation import Conversation
-from bot.handlers.decisions import Decisions
+from bot.handlers.decisions import VERBS, Decisions
+from bot.handlers.items import PressItem
 from bot.handlers.lookups import LookUps
+from bot.handlers.people import People
 from bot.handlers.requests import Requests
+from bot.handlers.schedules import ScheduleCommands
 from bot.services import BotServices
 from bot.slack.escaping import escape_mrkdwn
 from core.errors import InvalidRequestError
@@ -47,18 +52,20 @@ class Commands:
         self._requests = requests
         self._decisions = decisions
         self._conversation = conversation
-        look = LookUps(services)
+        look, people = LookUps(services), People(services)
+        self._look = look
         self._verbs: dict[str, Callable[[Typed], Awaitable[Content | None]]] = {
             "help": self._help,
             "ask": self._ask,
             "run": self._run,
-            "runs": lambda typed: look.runs(typed.rest.strip()),
-            "approve": self._approve,
-            "deny": self._deny,
-            "cancel": self._cancel,
-            "workflows": lambda typed: look.workflows(typed.rest.strip()),
+            "runs": lambda typed: look.runs(typed.user, typed.rest.strip()),
+            **{verb: partial(self._decide, verb) for verb in VERBS},
+            "away": lambda typed: people.away(typed.user, typed.rest),
+            "reviews": lambda typed: people.reviews(typed.user, typed.rest),
+            "policy": lambda typed: people.policy(typed.user, typed.place, typed.rest),
+            "workflows": lambda typed: look.workflows(typed.user, typed.place, typed.rest.strip()),
             "assistants": lambda _: look.assistants(),
-            "schedules": lambda _: look.schedules(),
+            "schedules": ScheduleCommands(services).typed,
             "models": lambda _: look.models(),
             "status": lambda _: look.status(),
         }
@@ -76,6 +83,17 @@ class Commands:
             answer = await known(typed)
         if answer is not None:
             await self._services.messenger.whisper(typed.place, typed.user, answer)
+
+    async def page(self, item: PressItem) -> None:
+        """Another page of a list of runs, where the person looks.
+
+        Raises:
+            CountersignError: it cannot be shown; the message is for the person.
+        """
+        answer = await self._look.page(item.user, RunFilter.read(item.value))
+        messenger = self._services.messenger
+        place = item.place or Place(channel=await messenger.direct_channel(item.user))
+        await messenger.whisper(place, item.user, answer)
 
     async def _help(self, typed: Typed) -> Content:
         command = self._services.settings.command
@@ -118,15 +136,6 @@ class Commands:
         if run is None:
             return None
         return lists.sentence(f"Asked for run {run.id}. Its card in the channel shows the plan.")
-
-    async def _approve(self, typed: Typed) -> Content:
-        return await self._decide("approve", typed)
-
-    async def _deny(self, typed: Typed) -> Content:
-        return await self._decide("deny", typed)
-
-    async def _cancel(self, typed: Typed) -> Content:
-        return await self._decide("cancel", typed)
 
     async def _decide(self, verb: str, typed: Typed) -> Content:
         said = await self._decisions.typed(verb, typed.rest.strip(), typed.user, typed.place)

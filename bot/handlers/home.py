@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bot.blocks.home import WaitingRun, home
+from bot.blocks.run_buttons import waiting_steps
 from bot.handlers.items import HomeItem
+from bot.handlers.sight import Sight
 from bot.services import BotServices
 from bot.slack.client import slack_errors
 from bot.slack.messenger import RUN_KEY
-from core.security.policy import Roles
+from core.security.policy import Right
 from core.workflows.run import Run, RunState
 
 _LOOKED_AT = 100
@@ -21,6 +23,7 @@ class Home:
 
     def __init__(self, services: BotServices) -> None:
         self._services = services
+        self._sight = Sight(services)
 
     async def opened(self, item: HomeItem) -> None:
         """Somebody looks.
@@ -36,14 +39,18 @@ class Home:
     async def publish(self, user: str) -> None:
         """Draw the home tab of a person. Raises as `opened`."""
         services = self._services
-        latest = await services.workflows.latest(_LOOKED_AT)
-        waiting = [run for run in latest if await _may_sign(run, user, services.roles)]
+        latest = services.workflows.latest
+        asked = await self._sight.seen(user, await latest(_LOOKED_AT, {RunState.AWAITING}))
+        begun = await self._sight.seen(user, await latest(_LOOKED_AT, _BEGUN))
+        waiting = [run for run in asked if await self._may_sign(run, user)]
+        waiting += [run for run in begun if await self._may_confirm(run, user)]
+        workflows = services.workflows.workflows
         view = home(
             waiting=[await self._linked(run, n < _LINKED) for n, run in enumerate(waiting)],
-            open_runs=[run for run in latest if run.state in _BEGUN],
-            workflows=list(services.workflows.workflows.values()),
+            open_runs=begun,
+            workflows=[workflows[w] for w in workflows if await self._may_see(user, w)],
             assistants=list(services.state.assistants.values()),
-            schedules=list(services.state.schedules.values()),
+            schedules=[one.schedule for one in await services.schedules.visible(user)],
             upcoming=services.schedules.upcoming(),
         )
         with slack_errors("publish the home tab"):
@@ -53,6 +60,31 @@ class Home:
         posted = await self._services.messenger.posted(RUN_KEY + run.id) if linked else None
         link = await self._services.messenger.permalink(posted) if posted else None
         return WaitingRun(run=run, link=link)
+
+    async def _may_sign(self, run: Run, user: str) -> bool:
+        """Whether a signature of the person, their own or for somebody who is away, is looked
+        for; whether it would fill a place is said when they sign."""
+        approval = run.approval
+        if approval is None or any(signature.user == user for signature in run.signatures):
+            return False
+        if approval.four_eyes and run.requester == user:
+            return False
+        roles = self._services.roles
+        held = await roles.of(user)
+        for lent in (await roles.on_behalf(user)).values():
+            held |= lent
+        return not held.isdisjoint(approval.roles)
+
+    async def _may_confirm(self, run: Run, user: str) -> bool:
+        """Whether a manual step waits for the person."""
+        own = run.approval.roles if run.approval else ()
+        asked = {role for step in waiting_steps(run) for role in step.roles or own}
+        return bool(asked) and not asked.isdisjoint(await self._services.roles.of(user))
+
+    async def _may_see(self, user: str, workflow: str) -> bool:
+        """Whether the person may see a workflow in at least one channel."""
+        able = self._services.state.policy.roles_with(Right.SEE, workflow)
+        return not (await self._services.roles.of(user)).isdisjoint(able)
 
     async def _greet(self, channel: str) -> None:
         prompts = [
@@ -66,13 +98,3 @@ class Home:
             await self._services.client.assistant_threads_setSuggestedPrompts(
                 channel_id=channel, title="For example", prompts=prompts[:_PROMPTS]
             )
-
-
-async def _may_sign(run: Run, user: str, roles: Roles) -> bool:
-    approval = run.approval
-    if run.state is not RunState.AWAITING or approval is None:
-        return False
-    if approval.four_eyes and run.requester == user:
-        return False
-    signed = any(signature.user == user for signature in run.signatures)
-    return not signed and not (await roles.of(user)).isdisjoint(approval.roles)

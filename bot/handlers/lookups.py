@@ -10,6 +10,7 @@ from bot.blocks.run_filter import RunFilter
 from bot.blocks.run_list import run_list
 from bot.handlers.sight import Sight
 from bot.services import BotServices
+from core.records import Place
 from core.services.ai import OrchestratorError
 from core.services.manager import Answer, Broadcast, Failure, TimedOut
 from core.workflows.run import RunState
@@ -43,9 +44,9 @@ class LookUps:
         found, more = await self._sight.page(user, wanted)
         return run_list(found, wanted, more, self._services.settings.command)
 
-    async def workflows(self, wanted: str) -> Content:
-        """All workflows, or the inputs of one."""
-        known = self._services.workflows.workflows
+    async def workflows(self, user: str, place: Place, wanted: str) -> Content:
+        """The workflows that the person may see there, or the inputs of one."""
+        known = await self._sight.workflows(user, place.channel)
         command = self._services.settings.command
         if wanted in known:
             return lists.workflow(known[wanted], command)
@@ -60,11 +61,6 @@ class LookUps:
         me = await self._services.directory.me()
         return lists.assistants(list(self._services.state.assistants.values()), f"@{me.name}")
 
-    async def schedules(self) -> Content:
-        """What the clock starts."""
-        known = list(self._services.state.schedules.values())
-        return lists.schedules(known, self._services.schedules.upcoming())
-
     async def models(self) -> Content:
         """The models, and which can run now."""
         known = list(self._services.state.models.values())
@@ -77,8 +73,7 @@ class LookUps:
     async def status(self) -> Content:
         """Whether everything works."""
         health = await self._services.orchestrator.health()
-        latest = await self._services.workflows.latest(_LOOKED_AT)
-        waiting = sum(run.state is RunState.AWAITING for run in latest)
+        waiting = await self._services.workflows.latest(_LOOKED_AT, {RunState.AWAITING})
         state = self._services.state
         configured = (
             f"{len(state.workflows)} workflows, {len(state.assistants)} assistants, "
@@ -86,7 +81,7 @@ class LookUps:
         )
         systems = self._services.systems
         asked = await systems.broadcast(HEALTH, systems.names)
-        return lists.status(health, waiting, {"Configured": configured} | _health(asked))
+        return lists.status(health, len(waiting), {"Configured": configured} | _health(asked))
 
 
 def _health(asked: Broadcast) -> dict[str, str]:

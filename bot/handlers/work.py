@@ -21,6 +21,7 @@ from bot.handlers.items import (
 )
 from bot.handlers.mentions import Mentions
 from bot.handlers.requests import Requests
+from bot.handlers.schedules import ScheduleCommands
 from bot.handlers.telling import Telling
 from bot.services import BotServices
 from bot.slack.incoming import typed
@@ -39,6 +40,7 @@ class SlackWork:
         self._commands = Commands(services, self._requests, self._decisions, self._conversation)
         self._mentions = Mentions(services, self._commands, self._decisions, self._conversation)
         self._home = Home(services)
+        self._schedules = ScheduleCommands(services)
 
     async def handle(self, delivery: Delivery) -> None:
         """Do what was asked; may be called again after a crash.
@@ -69,6 +71,8 @@ class SlackWork:
                 await self._home.publish(item.user)
             case PressItem(action=names.RUNS_OLDER | names.RUNS_NEWEST):
                 await self._commands.page(item)
+            case PressItem(action=action) if action in names.SCHEDULE_ACTIONS:
+                await self._schedules.pressed(key, item)
             case PressItem():
                 await self._decisions.pressed(item)
             case FormItem():

@@ -117,7 +117,7 @@ def _starts(state: ApplicationState, workflow: AIWorkflow) -> Iterator[str]:
     for schedule in state.schedules.values():
         if schedule.workflow == workflow.id:
             yield (
-                f"- Asked for in {schedule.channel} by the clock: `{schedule.cron}` "
+                f"- Asked for in {schedule.channel} by the clock: `{schedule.timing}` "
                 f"{schedule.timezone} (schedule `{schedule.id}`)."
             )
 

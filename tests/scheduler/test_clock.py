@@ -3,63 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from apscheduler.triggers.interval import IntervalTrigger
+import time_machine
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from core.automation import AISchedule
-from core.errors import ConfigurationError, NotFoundError
-from core.inbox import Delivery
+from core.errors import ConfigurationError
 from core.store.database import Database
 from core.store.inbox import SqlInbox
-from scheduler.clock import SOURCE, Clock, FiringHandler
+from core.store.tables import deliveries
+from scheduler.clock import SOURCE, Clock
+from tests.scheduler.schedules import book_of, schedule, store_of
 from tests.support.until import until
 
 NOW = datetime(2026, 11, 24, 8, 5, tzinfo=UTC)  # a Tuesday
 
 
-def schedule(schedule_id: str, cron: str, **fields: Any) -> AISchedule:
-    return AISchedule.model_validate(
-        {
-            "id": schedule_id,
-            "name": schedule_id.title(),
-            "cron": cron,
-            "channel": "#general",
-            "assistant": "planner",
-            "prompt": "What happened?",
-            **fields,
-        }
-    )
-
-
-def by_id(*schedules: AISchedule) -> dict[str, AISchedule]:
-    return {one.id: one for one in schedules}
-
-
 @pytest.fixture
-async def inbox(tmp_path: Path) -> AsyncIterator[SqlInbox]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'clock.db'}")
-    await database.open()
-    yield SqlInbox(database)
-    await database.close()
+def inbox(database: Database) -> SqlInbox:
+    return SqlInbox(database, "test")
 
 
-async def firings(inbox: SqlInbox) -> list[Delivery]:
-    return await inbox.claim(100, [SOURCE])
+async def keys(database: Database) -> list[str]:
+    """The keys of all firings that are kept."""
+    async with database.read() as connection:
+        found = await connection.scalars(select(deliveries.c.key))
+        return sorted(found)
 
 
-def every_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each schedule fire every second, so that a test need not wait for a minute."""
-
-    def trigger(_: AISchedule) -> IntervalTrigger:
-        start = datetime(2026, 1, 1, tzinfo=UTC)
-        return IntervalTrigger(seconds=1, start_date=start, timezone=UTC)
-
-    monkeypatch.setattr("scheduler.clock.cron_trigger", trigger)
+async def known(database: Database, *schedules: AISchedule) -> None:
+    """Let the schedules have been there for a month."""
+    await store_of(database).note(schedules, NOW - timedelta(days=30))
 
 
 class Counting:
@@ -68,137 +46,182 @@ class Counting:
     def __init__(self, inbox: SqlInbox) -> None:
         self._inbox = inbox
         self.accepted: list[tuple[str, bool]] = []
+        self.away = False
 
     async def accept(self, source: str, key: str, body: bytes, headers: Any) -> bool:
+        if self.away:
+            raise OperationalError("INSERT", {}, OSError("the database is away"))
         new = await self._inbox.accept(source, key, body, headers)
         self.accepted.append((key, new))
         return new
 
 
-async def test_two_clocks_that_fire_at_the_same_moments_make_one_firing_of_each(
-    inbox: SqlInbox, monkeypatch: pytest.MonkeyPatch
+async def test_two_clocks_make_one_firing_of_each_moment(
+    database: Database, inbox: SqlInbox
 ) -> None:
-    every_second(monkeypatch)
-    schedules = by_id(schedule("often", "* * * * *"))
+    often = schedule("often", "* * * * *")
     counting = Counting(inbox)
-    clocks = [Clock(schedules, counting) for _ in range(2)]
-    for clock in clocks:
-        clock.start()
-    await until(lambda: len(counting.accepted) >= 4, "both have fired twice")
-    for clock in clocks:
-        clock.close()
-    keys = {key for key, _ in counting.accepted}
-    assert sorted(key for key, new in counting.accepted if new) == sorted(keys)
-    assert len(keys) < len(counting.accepted)
-    found = await firings(inbox)
-    assert {delivery.key for delivery in found} == keys
-    for delivery in found:
-        body = json.loads(delivery.body)
-        assert delivery.key == f"often:{body['at']}"
-        assert datetime.fromisoformat(body["at"]).microsecond == 0, "the planned moment"
+    clocks = [Clock(book_of(database, often), counting) for _ in range(2)]
+    with time_machine.travel(NOW - timedelta(seconds=0.3)):
+        for clock in clocks:
+            await clock.start()
+        await until(lambda: len(counting.accepted) == 2, "both have fired")
+        for clock in clocks:
+            clock.close()
+    key = "often:2026-11-24T08:05:00+00:00"
+    assert sorted(counting.accepted) == [(key, False), (key, True)]
+    async with database.read() as connection:
+        (found,) = await connection.execute(select(deliveries))
+    assert found.source == SOURCE
+    assert json.loads(found.body) == {"schedule": "often", "at": "2026-11-24T08:05:00+00:00"}
 
 
-async def test_a_closed_clock_fires_no_more(
-    inbox: SqlInbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    every_second(monkeypatch)
-    schedules = by_id(schedule("often", "* * * * *"))
+async def test_a_closed_clock_fires_no_more(database: Database, inbox: SqlInbox) -> None:
+    often = schedule("often", "* * * * *")
     closed, running = Counting(inbox), Counting(inbox)
-    first, second = Clock(schedules, closed), Clock(schedules, running)
+    first, second = (Clock(book_of(database, often), one) for one in (closed, running))
     first.close()
-    first.start()
-    second.start()
-    first.close()
-    await until(lambda: len(running.accepted) >= 2, "the other one has fired twice")
-    second.close()
+    with time_machine.travel(NOW - timedelta(seconds=0.3)):
+        await first.start()
+        await second.start()
+        first.close()
+        await until(lambda: running.accepted, "the other one has fired")
+        second.close()
     assert closed.accepted == []
 
 
-@pytest.mark.parametrize(
-    ("grace", "fires"),
-    [("5m", True), ("6m", True), ("4m", False), ("1s", False)],
-)
-async def test_what_was_missed_is_made_up_for_within_its_grace_only(
-    inbox: SqlInbox, grace: str, fires: bool
+async def test_what_was_missed_is_made_up_for_at_the_start_once(
+    database: Database, inbox: SqlInbox
 ) -> None:
-    clock = Clock(by_id(schedule("daily", "0 8 * * *", misfire_grace=grace)), inbox)
-    await clock.catch_up(NOW)
-    keys = [delivery.key for delivery in await firings(inbox)]
-    assert keys == (["daily:2026-11-24T08:00:00+00:00"] if fires else [])
+    daily = schedule("daily", "0 8 * * *")
+    strict = schedule("strict", "0 8 * * *", misfire="skip")
+    await known(database, daily, strict)
+    with time_machine.travel(NOW, tick=False):
+        for _ in range(2):
+            clock = Clock(book_of(database, daily, strict), inbox)
+            await clock.start()
+            clock.close()
+    assert await keys(database) == ["daily:2026-11-24T08:00:00+00:00"]
 
 
-async def test_of_several_missed_moments_the_last_is_made_up_for(inbox: SqlInbox) -> None:
-    often = schedule("often", "*/10 * * * *", misfire_grace="1h")
-    await Clock(by_id(often), inbox).catch_up(NOW)
-    (only,) = await firings(inbox)
-    assert only.key == "often:2026-11-24T08:00:00+00:00"
+async def test_a_schedule_that_is_new_or_has_new_times_makes_up_for_nothing(
+    database: Database, inbox: SqlInbox
+) -> None:
+    changed = schedule("changed", "0 8 * * *")
+    await known(database, schedule("changed", "0 9 * * *"))
+    with time_machine.travel(NOW, tick=False):
+        clock = Clock(book_of(database, changed, schedule("new", "0 8 * * *")), inbox)
+        await clock.start()
+        clock.close()
+    assert await keys(database) == []
 
 
-async def test_what_has_fired_already_is_not_made_up_for_again(inbox: SqlInbox) -> None:
-    clock = Clock(by_id(schedule("daily", "0 8 * * *")), inbox)
-    await clock.catch_up(NOW)
-    (fired,) = await firings(inbox)
-    await inbox.finish(fired)
-    await clock.catch_up(NOW + timedelta(minutes=1))
-    await Clock(by_id(schedule("daily", "0 8 * * *")), inbox).catch_up(NOW)
-    assert await firings(inbox) == []
+async def test_a_single_moment_fires_once_and_is_over(database: Database, inbox: SqlInbox) -> None:
+    once = schedule("once", None, at="2026-11-24 09:05", timezone="Europe/Paris")
+    counting = Counting(inbox)
+    clock = Clock(book_of(database, once), counting)
+    with time_machine.travel(NOW - timedelta(seconds=0.2)):
+        await clock.start()
+        await until(lambda: counting.accepted, "it has fired")
+        clock.close()
+    with time_machine.travel(NOW + timedelta(minutes=1)):
+        clock = Clock(book_of(database, once), counting)
+        await clock.start()
+        clock.close()
+    assert await keys(database) == ["once:2026-11-24T08:05:00+00:00"]
 
 
-async def test_moments_are_those_of_the_schedules_time_zone(inbox: SqlInbox) -> None:
-    paris = schedule("paris", "0 8 * * mon-fri", timezone="Europe/Paris", misfire_grace="2h")
-    clock = Clock(by_id(paris), inbox)
-    await clock.catch_up(NOW)
-    (fired,) = await firings(inbox)
-    assert fired.key == "paris:2026-11-24T07:00:00+00:00"
-    upcoming = clock.next_firings("paris", NOW, 4)
-    assert [moment.strftime("%a %H:%M %Z") for moment in upcoming] == [
-        "Wed 08:00 CET",
-        "Thu 08:00 CET",
-        "Fri 08:00 CET",
-        "Mon 08:00 CET",
-    ]
+async def test_a_single_moment_that_was_missed_is_made_up_for(
+    database: Database, inbox: SqlInbox
+) -> None:
+    once = schedule("once", None, at="2026-11-24 08:00")
+    await known(database, once)
+    with time_machine.travel(NOW, tick=False):
+        clock = Clock(book_of(database, once), inbox)
+        await clock.start()
+        clock.close()
+    assert await keys(database) == ["once:2026-11-24T08:00:00+00:00"]
 
 
-async def test_the_next_firing_of_each_schedule_is_told(inbox: SqlInbox) -> None:
-    never = schedule("never", "0 0 30 2 *")
-    clock = Clock(by_id(schedule("daily", "0 8 * * *"), never), inbox)
-    upcoming = clock.upcoming()
-    assert upcoming["daily"] is not None
-    assert upcoming["daily"] > datetime.now(UTC)
-    assert upcoming["never"] is None
-    with pytest.raises(NotFoundError, match=r"no schedule 'weekly'\. There are: daily, never"):
-        clock.next_firings("weekly", NOW)
+async def test_a_paused_schedule_is_quiet_on_every_replica_at_once(
+    database: Database, inbox: SqlInbox
+) -> None:
+    """Another replica has paused it just before the moment: nobody has heard of that yet."""
+    often, other = schedule("often", "* * * * *"), schedule("other", "* * * * *")
+    counting = Counting(inbox)
+    clock = Clock(book_of(database, often, other), counting)
+    with time_machine.travel(NOW - timedelta(seconds=0.3)):
+        await clock.start()
+        await store_of(database).pause("often", "U0ALICE", datetime.now(UTC))
+        await until(lambda: counting.accepted, "the other one has fired")
+        clock.close()
+    assert await keys(database) == ["other:2026-11-24T08:05:00+00:00"]
 
 
-def test_a_line_that_is_no_cron_line_is_an_error_before_anything_starts() -> None:
-    class Nobody:
-        async def accept(self, source: str, key: str, body: bytes, headers: Any) -> bool:
-            raise AssertionError("nothing fires")
+async def test_what_was_missed_while_paused_is_not_made_up_for(
+    database: Database, inbox: SqlInbox
+) -> None:
+    daily = schedule("daily", "0 8 * * *", misfire_grace="1h")
+    await known(database, daily)
+    store = store_of(database)
+    await store.pause("daily", "U0ALICE", NOW - timedelta(minutes=30))
+    await store.resume("daily", "U0ALICE", NOW)
+    with time_machine.travel(NOW + timedelta(minutes=1), tick=False):
+        clock = Clock(book_of(database, daily), inbox)
+        await clock.start()
+        clock.close()
+    assert await keys(database) == []
 
+
+async def test_a_pause_outlives_a_restart_and_a_file_can_begin_paused(
+    database: Database, inbox: SqlInbox
+) -> None:
+    paused, quiet = schedule("paused", "0 8 * * *"), schedule("quiet", "0 8 * * *", paused=True)
+    await known(database, paused, quiet)
+    store = store_of(database)
+    await store.pause("paused", "U0ALICE", NOW)
+    await store.resume("quiet", "U0ALICE", NOW)
+    book = book_of(database, paused, quiet)
+    await book.open(NOW)
+    assert book.get("paused").entry.paused
+    assert not book.get("quiet").entry.paused
+
+
+async def test_one_that_is_added_elsewhere_fires_within_seconds(
+    database: Database, inbox: SqlInbox
+) -> None:
+    """Also where its moment comes before this replica has heard of it."""
+    counting = Counting(inbox)
+    clock = Clock(book_of(database), counting)
+    with time_machine.travel(NOW):
+        await clock.start()
+        now = datetime.now(UTC)
+        at = (now - timedelta(seconds=1)).replace(tzinfo=None)
+        soon = schedule("soon", None, at=at.isoformat())
+        await store_of(database).add(soon, "U0ALICE", None, now - timedelta(seconds=2))
+        await until(lambda: counting.accepted, "it has fired")
+        clock.close()
+    assert counting.accepted[0][0].startswith("soon:2026-11-24T08:0")
+
+
+async def test_a_firing_that_finds_no_database_comes_when_there_is_one_again(
+    database: Database, inbox: SqlInbox
+) -> None:
+    counting = Counting(inbox)
+    clock = Clock(book_of(database, schedule("daily", "5 8 * * *")), counting)
+    with time_machine.travel(NOW - timedelta(seconds=0.2)):
+        counting.away = True
+        await clock.start()
+        await until(lambda: datetime.now(UTC) > NOW + timedelta(seconds=0.5), "it could not fire")
+        assert counting.accepted == []
+        counting.away = False
+        await until(lambda: counting.accepted, "it has fired")
+        clock.close()
+    assert counting.accepted == [("daily:2026-11-24T08:05:00+00:00", True)]
+
+
+def test_a_line_that_is_no_cron_line_is_an_error_before_anything_starts(
+    database: Database,
+) -> None:
     with pytest.raises(ConfigurationError, match=r"schedules/daily\.yaml: cron"):
-        Clock(by_id(schedule("daily", "99 8 * * *")), Nobody())
-
-
-class Firings:
-    """What the handler passes on."""
-
-    def __init__(self) -> None:
-        self.fired: list[tuple[str, datetime]] = []
-
-    async def fire(self, schedule: AISchedule, at: datetime) -> None:
-        self.fired.append((schedule.id, at))
-
-
-async def test_a_persisted_firing_reaches_its_schedule_with_its_planned_moment(
-    inbox: SqlInbox,
-) -> None:
-    daily = by_id(schedule("daily", "0 8 * * *"))
-    await Clock(daily, inbox).catch_up(NOW)
-    (fired,) = await firings(inbox)
-    service = Firings()
-    await FiringHandler(daily, service)(fired)  # type: ignore[arg-type]
-    assert service.fired == [("daily", NOW.replace(minute=0))]
-
-    with pytest.raises(NotFoundError, match="The schedule 'daily' was removed"):
-        await FiringHandler({}, service)(fired)  # type: ignore[arg-type]
-    assert len(service.fired) == 1
+        book_of(database, schedule("daily", "99 8 * * *"))

@@ -243,7 +243,7 @@ def test_the_home_links_the_waiting_runs_and_has_its_empty_states() -> None:
 
 def test_lists_are_inert_and_say_when_there_is_nothing() -> None:
     latest = lists.runs([run(RunState.SUCCEEDED)] * 60, "/ops")
-    nothing = [lists.runs([], "/ops"), lists.workflows([], "/ops"), lists.schedules([], {})]
+    nothing = [lists.runs([], "/ops"), lists.workflows([], "/ops")]
 
     assert_inert(latest.blocks, latest.text)
     assert "… and 20 more" in shown(latest.blocks)

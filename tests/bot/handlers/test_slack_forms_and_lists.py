@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ async def test_the_home_shows_what_waits_for_me_and_not_what_i_asked_for(world: 
     theirs = json.dumps(await _home(world, BOB))
     assert "home.txt" in theirs
     assert "Nightly note" in theirs
-    assert "next Wed 2030-01-02 03:04 UTC" in theirs
+    assert re.search(r"next \w{3} \d{4}-\d\d-\d\d 03:00 UTC", theirs)
     assert "Incident helper" in theirs
     assert "home.txt" not in json.dumps(await _home(world, ALICE))
 

@@ -352,7 +352,7 @@ async def _assembled(
     judge = Judge(roles, worlds)
     cards = Cards(state.policy, judge)
     display = Display(store, showing, SlackPresenter(messenger, cards))
-    service, engine, _ = assemble(
+    service, engine, *_ = assemble(
         state, database, store, audit, registry, roles, permissions, judge, display, "test"
     )
     stack.callback(_forget_engine)
