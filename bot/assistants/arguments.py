@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from bot.assistants.vocabulary import UNITS
 from core.errors import InvalidRequestError
-from core.records import Provenance, Scalar
+from core.records import Provenance, Value
 from core.state import AIWorkflow
 from core.workflows.definition import Parameter
 from core.workflows.plan import PlannedArgument
@@ -86,7 +86,7 @@ class _Slot(NamedTuple):
     name: str
     parameter: Parameter
 
-    def read(self, text: str) -> Scalar | None:
+    def read(self, text: str) -> Value | None:
         try:
             return self.parameter.read(self.name, text)
         except InvalidRequestError:
@@ -98,9 +98,9 @@ class _Slot(NamedTuple):
         return self.parameter.type == "string" and not restricted
 
 
-def _assigned(slots: list[_Slot], text: str) -> tuple[dict[str, Scalar], set[str]]:
+def _assigned(slots: list[_Slot], text: str) -> tuple[dict[str, Value], set[str]]:
     """Read `name=value`; what is wrong or given twice is refused, so that a person is asked."""
-    found: dict[str, Scalar] = {}
+    found: dict[str, Value] = {}
     refused: set[str] = set()
     by_name = {slot.name.lower().replace("_", "-"): slot for slot in slots}
     for match in _ASSIGNMENT.finditer(text):
@@ -115,15 +115,15 @@ def _assigned(slots: list[_Slot], text: str) -> tuple[dict[str, Scalar], set[str
     return {name: value for name, value in found.items() if name not in refused}, refused
 
 
-def _named_choice(slot: _Slot, words: list[_Word]) -> Scalar | None:
+def _named_choice(slot: _Slot, words: list[_Word]) -> Value | None:
     spoken = {word.text.casefold() for word in words}
     named = [choice for choice in slot.parameter.choices if str(choice).casefold() in spoken]
     return named[0] if len(named) == 1 else None
 
 
-def _after_name(slot: _Slot, words: list[_Word]) -> Scalar | None:
+def _after_name(slot: _Slot, words: list[_Word]) -> Value | None:
     names = {part for part in re.split(r"[_-]", slot.name.lower()) if len(part) > 1} - _BETWEEN
-    values: set[Scalar] = set()
+    values: set[Value] = set()
     for position, word in enumerate(words):
         if word.text.lower().rstrip(":") not in names:
             continue
@@ -137,11 +137,11 @@ def _after_name(slot: _Slot, words: list[_Word]) -> Scalar | None:
     return values.pop() if len(values) == 1 else None
 
 
-def _only_fitting(slot: _Slot, words: list[_Word]) -> Scalar | None:
+def _only_fitting(slot: _Slot, words: list[_Word]) -> Value | None:
     if slot.parameter.choices or slot.is_free_text:
         return None
     says_nothing = any(slot.read(word) is not None for word in _ORDINARY)
-    values: set[Scalar] = set()
+    values: set[Value] = set()
     for word, following in pairwise([*words, _Word("", quoted=False)]):
         is_quantity = word.text.isdecimal() and following.text.lower().rstrip("s") in UNITS
         if is_quantity or (says_nothing and not _is_name(word.text)):

@@ -145,19 +145,25 @@ VERBS = (
         "schedules [list|add|pause|resume|run|remove] …",
         "List what the clock starts and when next, or change it.",
         (
-            "add ID TIME run WORKFLOW NAME=VALUE …, or add ID TIME ask ASSISTANT QUESTION. "
-            "You see the next five times before anything is added.",
+            (
+                "add ID TIME run WORKFLOW NAME=VALUE …, or add ID TIME ask ASSISTANT QUESTION. "
+                "You see the next five times before anything is added."
+            ),
             "TIME is five fields (minute hour day month weekday), or at DATE HOUR:MINUTE for once.",
-            "After TIME: tz=Europe/Paris (yours if left out), channel=#deploys (this one), "
-            'jitter=5m, misfire=skip|once|all, grace=1h, limit=5, name="Two words".',
+            (
+                "After TIME: tz=Europe/Paris (yours if left out), channel=#deploys (this one), "
+                'jitter=5m, misfire=skip|once|all, grace=1h, limit=5, name="Two words".'
+            ),
             "What you add runs as you: with your rights, and others countersign.",
         ),
         (
             "schedules",
             "schedules add nightly-prune 0 6 * * mon run prune-worktree repository=shop",
             "schedules add standup 0 9 * * mon-fri ask governance What waits for a decision?",
-            "schedules add once-more at 2026-12-01 22:00 tz=Europe/Paris "
-            "run prune-worktree repository=shop",
+            (
+                "schedules add once-more at 2026-12-01 22:00 tz=Europe/Paris "
+                "run prune-worktree repository=shop"
+            ),
             "schedules list nightly-prune",
             "schedules pause nightly-prune",
             "schedules run nightly-prune",

@@ -32,10 +32,14 @@ from bot.blocks.layout import (
     text,
     without_made_up_id,
 )
+from bot.blocks.run_buttons import waiting_steps
+from bot.blocks.run_card import heading
+from bot.blocks.run_outline import title
+from bot.blocks.run_parts import progress_line
 from core.automation import AISchedule
 from core.records import Frozen
 from core.state import AIAssistant, AIWorkflow
-from core.workflows.run import Run
+from core.workflows.run import Run, RunState
 
 _MOST_WORKFLOWS = 30
 _MOST = 15
@@ -59,12 +63,12 @@ def home(
     """The home tab of one person.
 
     Args:
-        waiting: runs that this person may countersign now.
+        waiting: runs that this person may countersign, or do a step of, now.
         open_runs: runs that have begun and not ended.
         upcoming: for each schedule the moment of its next firing.
     """
     blocks: list[Block] = [
-        header("Waiting for your countersignature"),
+        header("Waiting for you"),
         *_waiting(waiting),
         DividerBlock(),
         header("Running now"),
@@ -96,7 +100,7 @@ def _waiting(waiting: Sequence[WaitingRun]) -> list[Block]:
             [
                 title,
                 text(f" on {cut(', '.join(run.plan.targets), 200)}" if run.plan.targets else ""),
-                text(f" · risk {run.plan.risk} · asked for by "),
+                text(f" · {_wanted(run)} · risk {run.plan.risk} · asked for by "),
                 person(run.requester),
                 text(" · "),
                 code(run.id),
@@ -105,11 +109,22 @@ def _waiting(waiting: Sequence[WaitingRun]) -> list[Block]:
     return [rich(bullets(*lines)), *_rest(len(waiting), _MOST)]
 
 
+def _wanted(run: Run) -> str:
+    """What the person is to do."""
+    if run.state is RunState.AWAITING:
+        return "countersign it"
+    return "; ".join(cut(title(step), 80) for step in waiting_steps(run))
+
+
 def _open(runs: Sequence[Run]) -> list[Block]:
     if not runs:
         return [note("Nothing is running.")]
     lines: list[list[RichTextElement]] = [
-        [bold(cut(run.plan.name, 80)), text(f" · {run.state} · "), code(run.id)]
+        [
+            bold(cut(run.plan.name, 80)),
+            text(f" · {heading(run)}, {progress_line(run)} · "),
+            code(run.id),
+        ]
         for run in runs[:_MOST]
     ]
     return [rich(bullets(*lines)), *_rest(len(runs), _MOST)]

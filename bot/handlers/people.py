@@ -87,6 +87,10 @@ class People:
         if len(words) > 2 or (len(words) > 1 and whom is None):
             raise InvalidRequestError("Name one person: policy WORKFLOW [@name].")
         about = whom[1] if whom else user
+        if about != user:
+            await self._services.permissions.require(
+                user, Right.SEE, words[0], place.channel, "ask about other people"
+            )
         lines = await self._services.permissions.explain(about, known[words[0]], place.channel)
         return explained(lines, about)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from bot.blocks.run_filter import PAGE, RunFilter
 from bot.services import BotServices
 from core.security.policy import Right
+from core.state import AIWorkflow
 from core.workflows.run import Run
 
 _BATCH = 50
@@ -44,6 +45,12 @@ class Sight:
             if rulings[where]:
                 found.append(run)
         return found
+
+    async def workflows(self, user: str, channel: str | None) -> dict[str, AIWorkflow]:
+        """The workflows that the person may see there, by id."""
+        known = self._services.workflows.workflows
+        may = self._services.permissions.may
+        return {w: known[w] for w in known if await may(user, Right.SEE, w, channel)}
 
     async def page(self, user: str, wanted: RunFilter) -> tuple[list[Run], bool]:
         """A page of what the person wants and may see, and whether there is more."""
