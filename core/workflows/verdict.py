@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol, cast
+from typing import Protocol
 
 from core.errors import CountersignError
 from core.records import Frozen, Instant
@@ -179,13 +179,3 @@ def _in_time(signature: Signature, expires_at: Instant | None) -> bool:
 def _worst(states: list[GuardrailState]) -> GuardrailState:
     order = (GuardrailState.BLOCKED, GuardrailState.WAITING, GuardrailState.OVERRIDDEN)
     return next((state for state in order if state in states), GuardrailState.MET)
-
-
-async def judge(run: Run, roles: Roles) -> Verdict:
-    """Judge without surroundings, for whoever has no `Judge` yet."""
-    return await Judge(roles, _Nowhere())(run)
-
-
-class _Nowhere:
-    def of(self, run: Run) -> World:  # noqa: ARG002
-        return cast("World", None)
