@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy import insert, select
 
 from core.errors import InvalidRequestError
-from core.records import Frozen, Instant, storable_text
+from core.records import Frozen, Instant
 from core.security.audit import AuditLog
 from core.store.database import Database
 from core.store.tables import gates
@@ -62,9 +62,9 @@ class GateStore:
         Raises:
             InvalidRequestError: the subject is empty or too long, or it would have expired.
         """
-        if not 0 < len(subject) <= _LONGEST_SUBJECT or subject != storable_text(subject):
+        if not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isprintable():
             raise InvalidRequestError(
-                f"A gate's subject must be a text of 1 to {_LONGEST_SUBJECT} characters."
+                f"A gate's subject must be a line of 1 to {_LONGEST_SUBJECT} characters."
             )
         if expires_after is not None and expires_after <= timedelta(0):
             raise InvalidRequestError("A gate's result must hold for some time, such as 7d.")
@@ -73,8 +73,8 @@ class GateStore:
             kind=kind,
             subject=subject,
             passed=passed,
-            evidence=storable_text(evidence)[:_LONGEST_EVIDENCE],
-            by=storable_text(by)[:120],
+            evidence=_one_line(evidence)[:_LONGEST_EVIDENCE],
+            by=_one_line(by)[:120],
             at=now,
             expires_at=None if expires_after is None else now + expires_after,
         )
@@ -118,3 +118,8 @@ class GateStore:
             RecordedResult.model_validate({k: v for k, v in row.items() if k != "id"})
             for row in rows
         ]
+
+
+def _one_line(text: str) -> str:
+    """What a terminal and a card can show in one line, whoever wrote it."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

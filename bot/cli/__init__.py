@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from bot.cli import audit, configuration, database, models, serving
+from bot.cli import audit, configuration, database, gates, models, serving
 from core.errors import CountersignError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ for command in (
 app.add_typer(models.app, name="models")
 app.add_typer(audit.app, name="audit")
 app.add_typer(database.app, name="database")
+app.add_typer(gates.app, name="gates")
 
 
 def main() -> None:
