@@ -95,8 +95,8 @@ class StepCheck:
         yield from (spot.at("manual").says(p) for p in check_text(step.manual or "", types))
         for name, text in step.show.items():
             yield from (spot.at("show", name).says(p) for p in check_text(text, types))
-        for role in step.roles:
-            yield from spot.at("roles").knows(role, self._roles)
+        for position, role in enumerate(step.roles):
+            yield from spot.at("roles", position, label="roles").knows(role, self._roles)
 
     def _call(self, spot: Spot, call: Call, types: Types) -> Iterator[Problem]:
         wrong = False

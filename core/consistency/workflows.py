@@ -55,9 +55,9 @@ def _guardrails(
         kind = type(guardrail).model_fields["type"].default
         spot = file.at("guardrails", position, label=f"guardrails.{kind}")
         for problem in guardrail.problems(written):
-            field, _, what = problem.partition(": ")
+            field, colon, what = problem.partition(": ")
             parts: list[Part] = [int(word) if word.isdigit() else word for word in field.split(".")]
-            yield spot.at(*parts).says(what)
+            yield spot.at(*parts).says(what) if colon else spot.says(problem)
 
 
 def _calls(steps: list[StepDefinition]) -> Iterator[str]:

@@ -106,8 +106,11 @@ def test_what_fits_has_no_problems() -> None:
     ("parts", "line"),
     [
         (
-            {"policy": policy(grants=[{"allow": ["start"], "roles": ["engeneer"]}])},
-            "config/policy.yaml: roles: define 'engeneer', or mend its spelling.",
+            {"policy": policy(break_glass={"roles": ["chief"], "channel": "#deploys"})},
+            (
+                "config/policy.yaml: break_glass.roles: define 'chief' under 'roles', or mend "
+                "its spelling."
+            ),
         ),
         (
             {"models": {"embed": model("embed", "embeddings")}},
@@ -137,11 +140,11 @@ def test_what_fits_has_no_problems() -> None:
         ),
         (
             {"triggers": {"ci": trigger(workflows=[{"workflow": "notes"}])}},
-            "config/triggers/ci.yaml: workflows: there is no 'notes'; there is note.",
+            "config/triggers/ci.yaml: workflows.1.workflow: there is no 'notes'; there is note.",
         ),
         (
             {"triggers": {"ci": trigger(workflows=[{"workflow": "note", "with": {"x": "1"}}])}},
-            "config/triggers/ci.yaml: note.with: there is no 'x'; there is none.",
+            "config/triggers/ci.yaml: workflows.1.with.x: there is no 'x'; there is none.",
         ),
         (
             {"schedules": {"daily": schedule(assistant="poet", prompt="Write.")}},
@@ -166,30 +169,30 @@ def test_a_name_that_names_nothing_is_told_with_what_there_is(
 @pytest.mark.parametrize(
     ("fields", "line"),
     [
-        ({"start": ["king"]}, "role: there is no 'king'; there is engineer, approver, lead."),
+        ({"start": ["king"]}, "start: there is no 'king'; there is engineer, approver, lead."),
         (
             {"escalation": {"roles": ["king"]}},
-            "role: there is no 'king'; there is engineer, approver, lead.",
+            "escalation.roles: there is no 'king'; there is engineer, approver, lead.",
         ),
         (
             {"environment": "${parameters.env}"},
-            "environment: ${parameters.env} names nothing; there is nothing.",
+            "environment: parameters.env: there is no 'env'; there is none.",
         ),
         (
             {"steps": [step(line="${parameters.txt}")], "parameters": PARAMETERS},
-            "steps.first: ${parameters.txt} names nothing; there is parameters.text.",
+            "steps.first.with.line: parameters.txt: there is no 'txt'; there is parameters.text.",
         ),
         (
             {"steps": [step(line="${steps.second.line}"), step(step_id="second")]},
-            "steps.first: ${steps.second.line} names nothing; there is nothing.",
+            "steps.first.with.line: steps.second.line: no step that is done before has the",
         ),
         (
             {"steps": [step(line="${steps.first.line}")]},
-            "steps.first: ${steps.first.line} names nothing; there is nothing.",
+            "steps.first.with.line: steps.first.line: no step that is done before has the",
         ),
         (
             {"steps": [step(line="${secrets.token}")]},
-            "steps.first: ${secrets.token} names nothing; there is nothing.",
+            "steps.first.with.line: secrets.token: there is no 'secrets'; there is",
         ),
         (
             {"steps": [step(line="a", colour="red")]},
@@ -197,7 +200,7 @@ def test_a_name_that_names_nothing_is_told_with_what_there_is(
         ),
         (
             {"steps": [step(line="a", number="many")]},
-            "steps.first.with: file.append: number: Input should be a valid integer",
+            "steps.first.with.number: file.append: Input should be a valid integer",
         ),
         (
             {"steps": [step("cloud.explode")]},
@@ -210,16 +213,63 @@ def test_a_workflow_that_cannot_run_is_told(fields: dict[str, Any], line: str) -
     assert first.startswith(f"config/workflows/note.yaml: {line}")
 
 
-@pytest.mark.parametrize("reference", ["${parameters.text}", "${event.a.b}", "${steps.x.y}"])
-def test_a_trigger_maps_from_the_event_and_nothing_else(reference: str) -> None:
-    offer = {"workflow": "note", "with": {"text": reference}}
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("${parameters.text}", "parameters.text: there is no 'parameters'; there is event."),
+        ("${steps.x.y}", "steps.x.y: there is no 'steps'; there is event."),
+        ("${event}", 'event: name what you need of it: event.a_name or event["a-name"].'),
+        ("a ${event.x", "${event.x: it has no closing } within 4000 characters"),
+        ("a ${[event.x]}", "[event.x]: a list cannot stand inside text; let it stand alone."),
+        ({"a": "b"}, "write a plain value, or a list of texts."),
+        ("x" * 501, "text is longer than 500 characters."),
+    ],
+)
+def test_a_trigger_maps_from_the_event_what_the_workflow_takes(value: Any, says: str) -> None:
+    offer = {"workflow": "note", "with": {"text": value}}
     (line,) = found(
         whole(
             workflow(step(line="${parameters.text}"), parameters=PARAMETERS),
             triggers={"ci": trigger(workflows=[offer])},
         )
     )
-    assert line == f"config/triggers/ci.yaml: note.with: {reference} must be ${{event.NAME}}."
+    assert line.startswith(f"config/triggers/ci.yaml: workflows.1.with.text: {says}")
+
+
+@pytest.mark.parametrize(
+    ("when", "says"),
+    [
+        ("event.branch == 'main' && size(event.title) > 3", None),
+        ("event.title", None),
+        ("size(event.title)", "must be true or false, but is of type integer."),
+        ("evnt.title == ''", "there is no 'evnt'; there is event."),
+        ("event.title ==", "character 15: mismatched input"),
+    ],
+)
+def test_a_triggers_condition_is_over_the_event(when: str, says: str | None) -> None:
+    lines = found(whole(triggers={"ci": trigger(when=when)}))
+    if says is None:
+        assert lines == []
+    else:
+        (line,) = lines
+        assert line.startswith("config/triggers/ci.yaml: when: ")
+        assert says in line
+
+
+def test_a_trigger_that_starts_a_run_gives_every_argument_that_has_no_default() -> None:
+    parameters = PARAMETERS | {
+        "host": {"description": "b"},
+        "why": {"description": "c", "default": "-"},
+    }
+    here = workflow(step(line="${parameters.text}"), parameters=parameters)
+    offer = {"workflow": "note", "with": {"host": "${event.host}"}}
+    offered = whole(here, triggers={"ci": trigger(workflows=[offer])})
+    assert found(offered) == []  # a person fills in the rest
+    (line,) = found(whole(here, triggers={"ci": trigger(mode="start", workflows=[offer])}))
+    assert line == (
+        "config/triggers/ci.yaml: workflows.1: note needs text: add it under 'with', or let a "
+        "person fill it in with 'mode: offer'."
+    )
 
 
 def test_a_schedule_gives_every_argument_that_has_no_default() -> None:
@@ -233,11 +283,10 @@ def test_a_schedule_gives_every_argument_that_has_no_default() -> None:
 
 
 def test_everything_is_told_at_once() -> None:
-    rules = policy(grants=[{"allow": ["administer"], "roles": ["x"]}])
-    here = whole(workflow(start=["king"]), assistants={}, policy=rules)
+    here = whole(workflow(start=["king"]), assistants={}, models={})
     with pytest.raises(ConfigurationError) as caught:
         require_consistent(here, registry(Path("lines")))
-    assert len(str(caught.value).splitlines()) == 3
+    assert len(str(caught.value).splitlines()) == 5
 
 
 @pytest.mark.parametrize(

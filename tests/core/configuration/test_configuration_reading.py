@@ -84,7 +84,7 @@ def test_a_file_becomes_a_record_whose_id_is_the_files_name(tmp_path: Path) -> N
             [
                 (
                     "note.yaml:7: parameters.times.type: "
-                    "Input should be 'string', 'integer', 'number' or 'boolean'."
+                    "Input should be 'string', 'integer', 'number', 'boolean' or 'list'."
                 )
             ],
         ),
@@ -119,7 +119,9 @@ def test_a_file_becomes_a_record_whose_id_is_the_files_name(tmp_path: Path) -> N
             [
                 (
                     "note.yaml:15: guardrails.0: Input tag 'frost' found using 'type' does not "
-                    "match any of the expected tags: 'approval', 'freeze', 'environment'."
+                    "match any of the expected tags: 'approval', 'blast_radius', 'dataset_gate', "
+                    "'environment', 'evaluation_gate', 'freeze', 'lock', 'precondition', "
+                    "'preview', 'rate'."
                 )
             ],
         ),

@@ -33,7 +33,9 @@ def test_a_mistake_in_it_is_found(home: Path) -> None:
     file.write_text(file.read_text().replace("git.revert", "git.rewind"))
     _, problems = check(Settings(home=home))
     assert len(problems) == 1
-    assert problems[0].startswith(f"{file}: steps.revert.action: There is no action 'git.rewind'")
+    assert problems[0].startswith(
+        f"{file}:29: steps.revert.action: There is no action 'git.rewind'"
+    )
 
 
 def test_it_has_what_a_new_team_needs(home: Path) -> None:
