@@ -19,7 +19,7 @@ from core.store.tables import run_locks, run_steps, run_targets, runs
 from core.workflows.guardrails.base import Claims, GuardrailResult, Rate
 from core.workflows.run import Run, RunState
 
-_RATES = 0x72617465  # advisory lock of beginnings that are counted, on PostgreSQL
+_CLAIMS = 0x72617465  # advisory lock of beginnings that take something, on PostgreSQL
 _BEGIN = (
     update(runs)
     .where(runs.c.id == bindparam("run"))
@@ -97,7 +97,14 @@ class Starts:
         if steps:
             await connection.execute(insert(run_steps), steps)
         await self._audit.append_all(connection, [e for run in new for e in _requested(run)])
-        return [run.id in made and unique[run.id] is run for run in asked]
+        return [self._first(run.id, made) for run in asked]
+
+    @staticmethod
+    def _first(run_id: str, made: set[str]) -> bool:
+        """Of several who make the same run, the first has made it."""
+        first = run_id in made
+        made.discard(run_id)
+        return first
 
     async def _write_starts(
         self, connection: AsyncConnection, starts: Sequence[Start]
@@ -137,10 +144,10 @@ class Starts:
 
     async def _take(self, connection: AsyncConnection, start: Start, now: datetime) -> str:
         """Take a run's locks, targets and places in its rates; what is in the way, if it is."""
-        if start.claims.rates and not self._database.is_sqlite:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _RATES})
+        if start.claims != Claims() and not self._database.is_sqlite:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CLAIMS})
         for rate in start.claims.rates:
-            if await _count(connection, rate, now) >= rate.limit:
+            if await _count(connection, rate, start.run_id, now) >= rate.limit:
                 what = rate.target or rate.workflow or "anything"
                 return f"{rate.limit} runs of {what} have begun in the last {rate.per_s:.0f} s."
         names = sorted(set(start.claims.locks))
@@ -157,9 +164,11 @@ class Starts:
         return ""
 
 
-async def _count(connection: AsyncConnection, rate: Rate, now: datetime) -> int:
+async def _count(connection: AsyncConnection, rate: Rate, but: str, now: datetime) -> int:
+    """How many other runs a rate counts; a run that is tried again does not stand in its own way."""
     since = now - timedelta(seconds=rate.per_s)
-    query = select(func.count()).select_from(runs).where(runs.c.begun_at > since)
+    counted = select(func.count()).select_from(runs)
+    query = counted.where(runs.c.begun_at > since, runs.c.id != but)
     if rate.workflow is not None:
         query = query.where(runs.c.workflow == rate.workflow)
     if rate.target is not None:

@@ -64,14 +64,15 @@ class Admission:
         if obstacle := self.altered(run) or self._changed(run):
             return Ruling(RunState.BLOCKED, obstacle)
         verdict = await self._judge(run)
+        waits = verdict.approval in _PASSED and verdict.others is GuardrailState.WAITING
+        if not (verdict.met or waits):
+            return Ruling(RunState.BLOCKED, verdict.obstacle)
         if verdict.expired:
             return Ruling(RunState.EXPIRED, "Its countersignatures were not used in time.")
         if verdict.met:
             claims = _claims(run, verdict)
             return Ruling(RunState.RUNNING, claims=claims, results=verdict.results)
-        if verdict.approval in _PASSED and verdict.others is GuardrailState.WAITING:
-            return Ruling(RunState.APPROVED, verdict.obstacle)
-        return Ruling(RunState.BLOCKED, verdict.obstacle)
+        return Ruling(RunState.APPROVED, verdict.obstacle)
 
     async def still_signed(self, run: Run) -> str:
         """What speaks against going on with a run that has begun, in another direction: its plan

@@ -28,6 +28,7 @@ class Heart(NamedTuple):
     service: WorkflowService
     engine: RunEngine
     execution: Execution
+    steering: Steering
 
 
 def assemble(
@@ -47,6 +48,7 @@ def assemble(
     admission = Admission(state, planner, actions, judge)
     execution = Execution(Tools(store, actions, display.touch), admission)
     engine = RunEngine(execution, database, replica)
+    steering = Steering(store, engine, permissions, roles)
     service = WorkflowService(
         state=state,
         planner=planner,
@@ -54,10 +56,10 @@ def assemble(
         permissions=permissions,
         judge=judge,
         signing=Signing(store, judge, roles, permissions, audit),
-        steering=Steering(store, engine, permissions, roles),
+        steering=steering,
         admission=admission,
         engine=engine,
         audit=audit,
         display=display,
     )
-    return Heart(service, engine, execution)
+    return Heart(service, engine, execution, steering)

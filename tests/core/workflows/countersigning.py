@@ -37,6 +37,7 @@ from core.workflows.plan import PlannedArgument
 from core.workflows.run import Run, RunState
 from core.workflows.service import RunRequest, WorkflowService
 from core.workflows.signatures import Decision
+from core.workflows.steering import Steering
 from core.workflows.verdict import Judge
 from core.workflows.world import Worlds
 from tests.core.workflows.parts import (
@@ -123,6 +124,7 @@ class World:
     execution: Execution
     engine: RunEngine
     service: WorkflowService
+    steering: Steering
     _keys: count[int] = field(default_factory=count)
 
     async def request(
@@ -194,12 +196,14 @@ async def running(database: Database, folder: Path) -> AsyncIterator[World]:
     others, gates = OtherRuns(database), GateStore(database, audit)
     judge = Judge(roles, Worlds(registry, others, gates, Calendars(folder)))
     permissions = Permissions(rules, roles, channel_name, made_of.workflows)
-    service, engine, execution = assemble(
+    service, engine, execution, steering = assemble(
         made_of, database, store, audit, registry, roles, permissions, judge, display, "test"
     )
     engine.launch()
     try:
-        yield World(database, file, people, made, audit, store, execution, engine, service)
+        yield World(
+            database, file, people, made, audit, store, execution, engine, service, steering
+        )
     finally:
         engine.close()
         # DBOS knows one instance for a process; whoever comes next makes their own.

@@ -13,8 +13,8 @@ from sqlalchemy import update
 from core.errors import InvalidRequestError, NotAllowedError
 from core.records import Risk
 from core.store.tables import runs
-from core.workflows.execution import Resolution
 from core.workflows.run import Run, RunState, StepState
+from core.workflows.steering import Resolution
 from tests.core.workflows.countersigning import IN_FREEZE, World, at
 from tests.core.workflows.parts import ALICE, BOB, CAROL, DAVE, DEPLOYS, LEAD, Hang
 from tests.support.until import until
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 def engine_down(world: World) -> Iterator[None]:
     """The engine cannot be started now."""
 
-    async def start(run_id: str) -> None:
+    async def start(run_id: str, generation: int) -> None:
         raise ConnectionError("the engine's database is away")
 
     with pytest.MonkeyPatch.context() as patch:
@@ -119,6 +119,7 @@ async def test_a_plan_altered_together_with_its_digest_has_no_signatures(world: 
 
     def alter(plan: dict[str, Any]) -> None:
         plan["steps"][0]["arguments"]["line"] = "evil"
+        plan["steps"][0]["description"] = "Append “evil”"
 
     await world.alter(run, alter)
     forged = (await world.store.get(run.id)).plan.digest
@@ -272,7 +273,8 @@ async def test_where_nobody_knows_whether_it_was_done_a_person_says(
     await world.service.resolve(asked.id, CAROL, resolution)
     over = await world.ended(asked, ended)
     assert (world.times(line), world.times(f"after {line}")) == (times, after)
-    assert any(e.actor == CAROL for e in await world.entries(over.id))
+    about = [*await world.entries(over.id), *await world.entries(f"{over.id}/first")]
+    assert any(e.actor == CAROL for e in about)
     if resolution is Resolution.DONE:
         assert over.steps[0].summary == f"Done before the cut-off, says {CAROL}."
     with pytest.raises(InvalidRequestError, match="No step of this run waits"):
@@ -281,79 +283,91 @@ async def test_where_nobody_knows_whether_it_was_done_a_person_says(
 
 async def test_of_two_words_about_one_cut_off_the_first_counts(world: World) -> None:
     asked = await world.ended(await begun(world, "lose", "two words"), RunState.ATTENTION)
-    step = asked.steps[0]
-    await world.engine.resolve(asked.id, step, Resolution.DONE, BOB)
-    await world.engine.resolve(asked.id, step, Resolution.REPEAT, CAROL)
+    await world.service.resolve(asked.id, BOB, Resolution.DONE)
+    with pytest.raises(InvalidRequestError, match="Somebody has been faster"):
+        await world.steering.resolve(asked, CAROL, Resolution.REPEAT)
     await world.ended(asked, RunState.SUCCEEDED)
     assert world.times("two words") == 1
 
 
-async def running(world: World, workflow: str, line: str) -> Run:
-    """A run that is let in, with nothing done by the engine."""
-    run = await signed(world, workflow, line)
-    assert await world.execution.authorise(run.id) == [s.id for s in run.plan.steps]
-    return run
-
-
-async def cut_off(world: World, run: Run, name: str, excused: int = 0) -> None:
-    """Begin the first step and die in the middle."""
+async def cut_off(world: World, run: Run, name: str, generation: int = 0) -> None:
+    """Carry a run out without the engine, and die in the middle of its first step."""
     hang = hanging(world, name)
-    attempt = asyncio.create_task(world.execution.perform(run.id, 0, excused))
+    segment = asyncio.create_task(world.execution.carry_out(run.id, generation))
     await asyncio.wait_for(hang.begun.wait(), 10)
-    attempt.cancel()
-    await asyncio.wait({attempt})
-    assert attempt.cancelled()
+    segment.cancel()
+    await asyncio.wait({segment})
+    assert segment.cancelled()
 
 
-async def test_beginning_again_after_a_crash_lets_the_run_in_once(world: World) -> None:
-    run = await running(world, "note", "in once")
-    assert await world.execution.authorise(run.id) == ["first"]
+async def test_a_run_begins_once_and_each_step_is_done_once_whoever_asks(world: World) -> None:
+    run = await signed(world, "note", "only once")
+    again = [world.execution.carry_out(run.id, 0) for _ in range(3)]
+    await asyncio.gather(*again)
+    await world.execution.carry_out(run.id, 0)
+    assert (await world.service.get(run.id)).state is RunState.SUCCEEDED
+    assert world.times("only once") == 1
     begun_entries = [e for e in await world.entries(run.id) if e.action == "run.running"]
     assert len(begun_entries) == 1
-
-
-async def test_a_step_that_is_done_is_not_done_again_whoever_asks(world: World) -> None:
-    run = await running(world, "note", "only once")
-    for excused in (0, 0, 1, 2):
-        assert await world.execution.perform(run.id, 0, excused) is StepState.SUCCEEDED
-    assert world.times("only once") == 1
 
 
 async def test_a_step_cut_off_that_must_not_be_repeated_is_asked_about_after_every_cut(
     world: World,
 ) -> None:
-    run = await running(world, "hang", "cut")
+    run = await signed(world, "hang", "cut")
     await cut_off(world, run, "file.hang")
-    for _ in range(2):  # the second time as after a crash before the answer was kept
+    for _ in range(2):  # the second time as after a crash before the end was kept
         async with asyncio.timeout(10):
-            assert await world.execution.perform(run.id, 0) is StepState.UNKNOWN
+            await world.execution.carry_out(run.id, 0)
         assert (await world.service.get(run.id)).state is RunState.ATTENTION
     assert world.times("cut") == 1
 
-    excused = await world.execution.resolve(run.id, 0, Resolution.REPEAT, BOB)
-    await cut_off(world, run, "file.hang", excused)
+    with engine_down(world), pytest.raises(ConnectionError):
+        await world.service.resolve(run.id, BOB, Resolution.REPEAT)
+    await cut_off(world, run, "file.hang", generation=1)
     assert world.times("cut") == 2
-    async with asyncio.timeout(10):
-        assert await world.execution.perform(run.id, 0, excused) is StepState.UNKNOWN
+    await world.execution.carry_out(run.id, 0)  # an older generation has no say
+    assert (await world.service.get(run.id)).state is RunState.RUNNING
+    await world.execution.carry_out(run.id, 1)
+    asked = await world.service.get(run.id)
+    assert (asked.state, asked.steps[0].state) == (RunState.ATTENTION, StepState.UNKNOWN)
     assert world.times("cut") == 2, "one word allows one attempt"
 
 
 async def test_a_step_cut_off_that_may_be_repeated_is_told_that_it_is(world: World) -> None:
-    run = await running(world, "slow", "natural")
+    run = await signed(world, "slow", "natural")
     await cut_off(world, run, "file.hang_naturally")
     hang = hanging(world, "file.hang_naturally")
     hang.go_on.set()
-    assert await world.execution.perform(run.id, 0) is StepState.SUCCEEDED
+    await world.execution.carry_out(run.id, 0)
+    assert (await world.service.get(run.id)).state is RunState.SUCCEEDED
     assert [c.repeated for c in hang.contexts if c.run_id == run.id] == [False, True]
+
+
+async def test_whoever_claims_a_run_is_the_only_one_who_writes_of_it(world: World) -> None:
+    run = await signed(world, "slow", "fenced")
+    hang = hanging(world, "file.hang_naturally")
+    first = asyncio.create_task(world.execution.carry_out(run.id, 0))
+    await asyncio.wait_for(hang.begun.wait(), 10)
+    hang.begun.clear()
+    second = asyncio.create_task(world.execution.carry_out(run.id, 0))  # as if the first were dead
+    await asyncio.wait_for(hang.begun.wait(), 10)
+    before = [e.action for e in await world.entries(run.id)]
+    hang.go_on.set()
+    await asyncio.gather(first, second)
+    ended = await world.service.get(run.id)
+    assert (ended.state, ended.steps[0].attempts) == (RunState.SUCCEEDED, 2)
+    after = [e.action for e in await world.entries(run.id)][len(before) :]
+    assert after == ["run.succeeded"], "the first one's end of the step was not written"
 
 
 async def test_a_run_cancelled_while_a_step_lost_its_answer_waits_for_nobody(
     world: World,
 ) -> None:
-    run = await running(world, "slow-once", "gone")
+    run = await signed(world, "slow-once", "gone")
     hang = hanging(world, "file.hang")
-    attempt = asyncio.create_task(world.execution.perform(run.id, 0))
+    segment = asyncio.create_task(world.execution.carry_out(run.id, 0))
     await asyncio.wait_for(hang.begun.wait(), 10)
     await world.service.cancel(run.id, ALICE)
-    assert await attempt is StepState.SKIPPED
+    await segment
     assert (await world.service.get(run.id)).state is RunState.CANCELLED
