@@ -15,7 +15,7 @@ from core.knowledge import KnowledgeBase
 from core.offers import OfferStore
 from core.ports import PresentationError
 from core.services.ai import OrchestratorUnavailableError
-from core.triggers import TriggerService
+from core.triggers import TriggerService, map_arguments
 from core.workflows.run import RunState
 from tests.core.automation.events import Room, event
 from tests.core.workflows.countersigning import World, workflows
@@ -119,6 +119,53 @@ async def test_a_trigger_accepts_what_its_whole_pattern_matches(
     assert TRIGGERS[0].accepts(event("a1", **fields)) is accepted
 
 
+@pytest.mark.parametrize(
+    ("when", "accepted"),
+    [
+        ("event.branch == 'main' && event.title.startsWith('CI failed')", True),
+        ("event.attempt > 2", False),
+        ("event.attempt >= 2 && event.kind == 'ci.failed'", True),
+        ("has(event.retried) && event.retried", False),
+        ("event.retried", False),  # it lacks that
+        ("event.branch", False),  # neither true nor false
+        ("event.title.matches('(a+)+$')", False),
+    ],
+)
+async def test_a_trigger_accepts_what_makes_its_condition_true(when: str, accepted: bool) -> None:
+    trigger = TRIGGERS[0].model_copy(update={"when": when})
+    assert trigger.accepts(event("c1", branch="main", attempt=2)) is accepted
+
+
+@pytest.mark.parametrize(
+    ("value", "mapped", "kind"),
+    [
+        ("${event.branch}", "main", "webhook"),
+        ("release ${event.branch}", "release main", "webhook"),
+        ("${event.attempt + 1}", 3, "webhook"),
+        ("${has(event.sha) ? event.sha : 'HEAD'}", "HEAD", "webhook"),
+        ("${event.hosts}", ("web-1", "web-2"), "webhook"),
+        ("${event.hosts.filter(h, h != 'web-1')}", ("web-2",), "webhook"),
+        ("main", "main", "definition"),
+        (["a", "b"], ("a", "b"), "definition"),
+        ("${event.sha}", None, None),
+        ("${event.hosts[7]}", None, None),
+        ("${event.labels}", None, None),
+        ("${[event.attempt]}", None, None),
+    ],
+)
+async def test_arguments_are_expressions_over_the_event_with_its_provenance(
+    value: JsonValue, mapped: object, kind: str | None
+) -> None:
+    happened = event(
+        "m1", branch="main", attempt=2, hosts=["web-1", "web-2"], labels={"team": "shop"}
+    )
+    arguments = map_arguments({"x": value}, happened)
+    if kind is None:
+        assert arguments == {}, "left for a person to fill in"
+    else:
+        assert (arguments["x"].value, arguments["x"].provenance.kind) == (mapped, kind)
+
+
 async def test_an_event_is_announced_with_offers_whose_arguments_are_kept_here(
     world: World, folder: Path
 ) -> None:
@@ -169,7 +216,7 @@ async def test_a_trigger_may_ask_for_a_run_which_waits_for_its_signatures(
     (run,) = runs
     assert run.state is RunState.AWAITING
     assert (run.origin, run.place.channel) == ("github: CI failed on main", "#deploys")
-    assert run.plan.steps[0].untrusted == ("line",)
+    assert run.plan.steps[0].untrusted == ("line (webhook field)",)
     assert world.times("started") == 0
     assert here.room.announced == {}
 
