@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import typer
 
 from bot.cli import audit, configuration, database, gates, models, serving
@@ -28,9 +30,24 @@ app.add_typer(gates.app, name="gates")
 
 
 def main() -> None:
-    """The console script: errors of ours are one message and exit code 1."""
+    """The console script: errors of ours are their message and exit code 1."""
     try:
         app()
     except CountersignError as error:
         typer.secho(str(error), err=True, fg=typer.colors.RED)
         raise SystemExit(1) from error
+    except ExceptionGroup as group:  # of tasks that ran side by side
+        ours, others = group.split(CountersignError)
+        if ours is None or others is not None:
+            raise
+        for message in dict.fromkeys(_messages(ours)):
+            typer.secho(message, err=True, fg=typer.colors.RED)
+        raise SystemExit(1) from group
+
+
+def _messages(error: Exception) -> Iterator[str]:
+    if isinstance(error, ExceptionGroup):
+        for one in error.exceptions:
+            yield from _messages(one)
+    else:
+        yield str(error)
