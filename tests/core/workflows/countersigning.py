@@ -40,6 +40,7 @@ from core.workflows.signatures import Decision
 from core.workflows.steering import Steering
 from core.workflows.verdict import Judge
 from core.workflows.world import Worlds
+from tests.core.workflows import kinds
 from tests.core.workflows.parts import (
     ALICE,
     DEPLOYS,
@@ -96,6 +97,7 @@ def workflows() -> list[AIWorkflow]:
         one("slow", step("file.hang_naturally", line=line, time_limit="1s")),
         one("slow-once", step("file.hang", line=line, time_limit="1s")),
         one("surprise", step(line="drop"), step(step_id="second", line="${steps.first.line}")),
+        *kinds.workflows(),
     ]
 
 

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from core.records import Idempotency, Place, Provenance, Risk
+from core.records import Idempotency, Place, Provenance, Risk, Value
 from core.security.policy import Grant, Policy, Right, Role
 from core.state import AIWorkflow, ApplicationState
 from core.workflows.actions import (
@@ -120,6 +120,39 @@ class FailFirst(AppendLine):
         raise ActionError("the file is write-protected")
 
 
+class Flaky(AppendLine):
+    """Cannot be done the first `number` times that a run asks for it."""
+
+    name = "file.flaky"
+
+    async def execute(self, arguments: LineArguments, context: ActionContext) -> ActionResult:
+        before = len([c for c in self.contexts if c.key == context.key])
+        if before < arguments.number:
+            self.contexts.append(context)
+            raise ActionError("not yet")
+        return await super().execute(arguments, context)
+
+
+class Breakable(AppendLine):
+    """Cannot be done while it is broken."""
+
+    name = "file.breakable"
+    broken = False
+
+    async def execute(self, arguments: LineArguments, context: ActionContext) -> ActionResult:
+        if self.broken:
+            raise ActionError("broken")
+        return await super().execute(arguments, context)
+
+
+class Muse(AppendLine):
+    """A model writes what comes out."""
+
+    name = "model.muse"
+    risk: ClassVar[Risk] = Risk.READ
+    output_kind: ClassVar[Literal["system", "model"]] = "model"
+
+
 class BreakDown(AppendLine):
     """Has a bug."""
 
@@ -171,7 +204,7 @@ def actions(file: Path) -> dict[str, AppendLine]:
     """One of each, by name, all on one file."""
     kinds: tuple[Callable[[Path], AppendLine], ...] = (
         *(AppendLine, AppendOnce, ReadLines, EraseFile, FailFirst),
-        *(BreakDown, LoseAnswer, Hang, HangNaturally),
+        *(BreakDown, LoseAnswer, Hang, HangNaturally, Flaky, Breakable, Muse),
     )
     made = [kind(file) for kind in kinds]
     return {action.name: action for action in made}
@@ -224,7 +257,7 @@ def policy(**changes: Any) -> Policy:
 
 def step(action: str = "file.append", step_id: str = "first", **given: JsonValue) -> dict[str, Any]:
     """A step as a workflow file has it."""
-    extra = {key: given.pop(key) for key in ("time_limit",) if key in given}
+    extra = {key: given.pop(key) for key in ("time_limit", "when", "retry", "undo") if key in given}
     return {
         "id": step_id,
         "name": f"Do {step_id}",
@@ -267,7 +300,7 @@ def state(folder: Path, *workflows: AIWorkflow, **parts: Any) -> ApplicationStat
     )
 
 
-def typed(**values: str | float | bool) -> dict[str, PlannedArgument]:
+def typed(**values: Value) -> dict[str, PlannedArgument]:
     """Arguments that a person typed."""
     return {name: PlannedArgument(value=v, provenance=TYPED) for name, v in values.items()}
 

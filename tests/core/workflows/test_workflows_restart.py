@@ -11,8 +11,8 @@ from typing import cast
 import pytest
 
 from core.store.database import Database
-from core.workflows.steering import Resolution
 from core.workflows.run import Run, RunState
+from core.workflows.steering import Resolution
 from tests.core.workflows.countersigning import World, running
 from tests.core.workflows.parts import BOB, Hang
 from tests.support.postgres import Postgres
