@@ -75,6 +75,16 @@ def head_and_tail(text: str, limit: int) -> str:
     return text[: room // 2] + mark + text[-(room - room // 2) :]
 
 
+def excerpt(text: str, limit: int, lines: int) -> str:
+    """`head_and_tail` that has at most so many lines, too."""
+    told = text.rstrip("\n").split("\n")
+    if len(told) <= lines:
+        return head_and_tail("\n".join(told), limit)
+    head, tail = told[: lines // 3], told[-(lines - lines // 3) :]
+    mark = f"… {len(told) - lines:,} lines left out …"
+    return head_and_tail("\n".join([*head, mark, *tail]), limit)
+
+
 def header(text: str) -> HeaderBlock:
     """A header; never empty, never too long."""
     return HeaderBlock(PlainText(cut(" ".join(text.split()) or "Untitled", 150)))

@@ -135,7 +135,7 @@ def summary(run: Run) -> list[RichTextObject]:
 
 
 def _plan_blocks(run: Run, budget: Budget, context: CardContext) -> list[Block]:
-    blocks: list[Block] = [DividerBlock(), rich(*planned(run.plan, budget))]
+    blocks: list[Block] = [DividerBlock(), *(rich(*p) for p in planned(run.plan, budget))]
     if where := origins(run.plan.arguments, run.requester, budget):
         blocks += [DividerBlock(), rich(*where)]
     if rules := guardrails(run.guardrails, run):
@@ -152,8 +152,9 @@ def _plan_blocks(run: Run, budget: Budget, context: CardContext) -> list[Block]:
 
 def _progress_blocks(run: Run, budget: Budget, context: CardContext) -> list[Block]:
     printed = outputs(run)
-    steps = progress(run, budget, printed.shown, links=not run.state.final)
-    blocks: list[Block] = [DividerBlock(), rich(*given(run.plan.arguments, budget), *steps)]
+    values = given(run.plan.arguments, budget)
+    parts = progress(run, budget, printed.shown, links=not run.state.final)
+    blocks: list[Block] = [DividerBlock(), *(rich(*part) for part in [values, *parts] if part)]
     closing = [*summary(run), *_telling_guardrails(run), *signed(run.signatures)]
     if closing:
         blocks += [DividerBlock(), rich(*closing)]

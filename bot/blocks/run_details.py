@@ -10,6 +10,7 @@ from bot.blocks.layout import (
     bullets,
     code,
     cut,
+    excerpt,
     header,
     moment,
     own_link,
@@ -25,6 +26,7 @@ from core.workflows.run import Run, RunState
 
 _BUDGET = 40_000  # of a view's 250,001 characters of JSON, escapes and structure included
 _OUTPUT = 6_000
+_LINES = 60
 _BEFORE = frozenset({RunState.AWAITING, RunState.APPROVED})
 
 
@@ -40,8 +42,8 @@ def run_details(run: Run, context: CardContext, link: str | None) -> Json:
     if link:
         blocks.append(rich(paragraph([own_link(link, "Go to its message")])))
     if run.state not in _BEFORE:
-        blocks += [DividerBlock(), rich(*_progress(run, budget))]
-    blocks += [DividerBlock(), rich(*planned(run.plan, budget))]
+        blocks += [DividerBlock(), *_progress(run, budget)]
+    blocks += [DividerBlock(), *(rich(*part) for part in planned(run.plan, budget))]
     rest = [
         *origins(run.plan.arguments, run.requester, budget),
         *guardrails(run.guardrails, run),
@@ -55,14 +57,15 @@ def run_details(run: Run, context: CardContext, link: str | None) -> Json:
     return view | {"blocks": [without_made_up_id(block) for block in view["blocks"]]}
 
 
-def _progress(run: Run, budget: Budget) -> list[RichTextObject]:
+def _progress(run: Run, budget: Budget) -> list[Block]:
     printed = {
-        step.step_id: cut(step.output, room)
+        step.step_id: excerpt(step.output, room, _LINES)
         for step in run.steps
         if step.output.strip() and (room := budget.room(min(len(step.output), _OUTPUT))) > 0
     }
     title = paragraph([bold("How it went" if run.state.final else "How far it is")])
-    return [title, *progress(run, budget, printed), *summary(run)]
+    parts: list[list[RichTextObject]] = [[title], *progress(run, budget, printed), summary(run)]
+    return [rich(*part) for part in parts if part]
 
 
 def _papers(run: Run) -> RichTextObject:

@@ -45,8 +45,7 @@ def planned_rows(plan: Plan, node: Node) -> list[Row]:
             else:
                 yield from _rows(other, depth, told)
         if same:
-            item = _item(plan, first)
-            yield Row(depth, words=f"And the same with, in the place of {item}: {', '.join(same)}")
+            yield Row(depth, words=_the_same(same, _item(plan, first)))
 
     return _numbered(plan, node, told)
 
@@ -77,6 +76,26 @@ def progress_rows(run: Run, node: Node) -> list[Row]:
         yield from _merged(kept, depth)
 
     return _numbered(plan, node, told)
+
+
+def undo_rows(plan: Plan) -> list[Row]:
+    """What takes steps back, in the order of what they take back; for items that differ in
+    nothing but the item once."""
+    rows: list[Row] = []
+    first: One | None = None
+    same: list[str] = []
+
+    def closed() -> list[Row]:
+        return [Row(0, words=_the_same(same, _item(plan, first)))] if first and same else []
+
+    for node in [One(step=step.undo) for step in plan.steps if step.undo is not None]:
+        item = _same_but_for_item(plan, first, node) if first else None
+        if item is not None:
+            same.append(item)
+            continue
+        rows += [*closed(), Row(0, step=node.step)]
+        first, same = node, []
+    return [*rows, *closed()]
 
 
 def undo_positions(run: Run) -> list[int]:
@@ -172,12 +191,16 @@ def _item(plan: Plan, node: Node) -> str | None:
     return next(iter(items)) if len(items) == 1 else None
 
 
+def _the_same(items: Sequence[str], item: str | None) -> str:
+    return f"The same for {', '.join(items)}, in the place of {item}"
+
+
 def _same_but_for_item(plan: Plan, first: Node, other: Node) -> str | None:
     """The item of `other`, where putting it in the place of `first`'s gives `other` exactly."""
     ours = [plan.steps[at] for at in positions(first)]
     theirs = [plan.steps[at] for at in positions(other)]
     mine, item = _item(plan, first), _item(plan, other)
-    if not mine or item is None:
+    if not mine or not item or mine == item:
         return None
     same = _content(ours).replace(_inner(mine), _inner(item)) == _content(theirs)
     return item if same else None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from bot.blocks.layout import head_and_tail
+from bot.blocks.layout import excerpt
 from bot.blocks.run_outline import title
 from core.workflows.run import Run, RunState
 
 _SHOWN = 1_000
-_EXCERPT = 400
+_LINES = 12
+_LEAST = 200
 _SHOWN_IN_ALL = 4_000
 _TOLD = frozenset({RunState.ATTENTION, RunState.FAILED, RunState.SUCCEEDED, RunState.CANCELLED})
 
@@ -21,7 +22,7 @@ class Outputs:
 
     Attributes:
         shown: on the card, by the steps' ids.
-        file: all of it, where the card has not room for it; empty where it has.
+        file: all of it, where the card has not room for it and the run has ended; else empty.
         name: of that file; one with another content has another name.
     """
 
@@ -44,14 +45,12 @@ def outputs(run: Run) -> Outputs:
         name = title(steps[progress.step_id]) if progress.step_id in steps else progress.step_id
         whole.append(f"== {name} ({progress.step_id}), {progress.state}\n\n{progress.output}\n")
         room = min(_SHOWN, left)
-        if len(progress.output) <= room:
-            shown[progress.step_id] = progress.output
-        else:
-            long = True
-            if room >= _EXCERPT:
-                shown[progress.step_id] = head_and_tail(progress.output, _EXCERPT)
-        left -= len(shown.get(progress.step_id, ""))
-    if not long:
+        short = excerpt(progress.output, room, _LINES) if room >= _LEAST else ""
+        long = long or short != progress.output.rstrip("\n")
+        if short:
+            shown[progress.step_id] = short
+        left -= len(short)
+    if not long or not run.state.final:
         return Outputs(shown, "", "")
     file = "\n".join(whole)
     mark = hashlib.sha256(file.encode()).hexdigest()[:6]

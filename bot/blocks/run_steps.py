@@ -29,11 +29,12 @@ from bot.blocks.run_outline import (
     progress_rows,
     title,
     undo_positions,
+    undo_rows,
 )
 from bot.blocks.run_parts import Budget, risk
 from core.records import Risk
 from core.workflows.definition import StepKind
-from core.workflows.plan import Plan, PlannedStep
+from core.workflows.plan import Node, Plan, PlannedStep
 from core.workflows.run import Run, StepProgress, StepState
 
 _STATE = {
@@ -51,46 +52,44 @@ _DEEPEST = 8
 Line = list[RichTextElement]
 
 
-def planned(plan: Plan, budget: Budget) -> list[RichTextObject]:
-    """What will run, in its order: each step with its arguments and its dry run."""
-    parts: list[RichTextObject] = [paragraph([bold("What will run, exactly")])]
-    for row in planned_rows(plan, plan.flow):
-        parts += _planned_row(plan, row, budget)
-    undo = [step for step in plan.steps if step.undo is not None]
-    if undo:
-        parts.append(paragraph([bold("If a step fails, what was done is taken back, last first")]))
-        parts += [_takes_back(plan, step, budget) for step in undo]
+def planned(plan: Plan, budget: Budget) -> list[list[RichTextObject]]:
+    """What will run, in its order: each step with its arguments and its dry run. What undoes and
+    what follows a failure are parts of their own."""
+    flow = [paragraph([bold("What will run, exactly")]), *_planned(plan, plan.flow, budget)]
+    parts: list[list[RichTextObject]] = [flow]
+    if undo := undo_rows(plan):
+        head = paragraph([bold("If a step fails, what was done is taken back, last first")])
+        parts.append([head, *(_takes_back(plan, row, budget) for row in undo)])
     if plan.on_failure is not None:
-        parts.append(paragraph([bold("After a failure")]))
-        for row in planned_rows(plan, plan.on_failure):
-            parts += _planned_row(plan, row, budget)
+        head = paragraph([bold("After a failure")])
+        parts.append([head, *_planned(plan, plan.on_failure, budget)])
     return parts
 
 
 def progress(
     run: Run, budget: Budget, outputs: Mapping[str, str], links: bool = True
-) -> list[RichTextObject]:
-    """How far each step is, with its time and what came of it.
+) -> list[list[RichTextObject]]:
+    """How far each step is, with its time and what came of it. What was taken back and what
+    followed a failure are parts of their own.
 
     Args:
         outputs: what is shown of the steps' outputs, by their ids.
         links: whether each step has its link.
     """
     states = {step.step_id: step for step in run.steps}
-    parts: list[RichTextObject] = []
-    for row in progress_rows(run, run.plan.flow):
-        parts += _progress_row(run, row, states, budget, outputs, links)
+
+    def drawn(rows: Iterable[Row]) -> list[RichTextObject]:
+        told = [_progress_row(run, row, states, budget, outputs, links) for row in rows]
+        return [part for parts in told for part in parts]
+
+    parts = [drawn(progress_rows(run, run.plan.flow))]
     if taken_back := undo_positions(run):
-        parts.append(paragraph([bold("Taken back")]))
-        for at in taken_back:
-            parts += _progress_row(run, Row(1, step=at), states, budget, outputs, links)
+        rows = (Row(1, step=at) for at in taken_back)
+        parts.append([paragraph([bold("Taken back")]), *drawn(rows)])
     after = run.plan.on_failure
-    if after is not None and any(
-        begun(states.get(run.plan.steps[at].id)) for at in positions(after)
-    ):
-        parts.append(paragraph([bold("After the failure")]))
-        for row in progress_rows(run, after):
-            parts += _progress_row(run, row, states, budget, outputs, links)
+    if after and any(begun(states.get(run.plan.steps[at].id)) for at in positions(after)):
+        rows_after = progress_rows(run, after)
+        parts.append([paragraph([bold("After the failure")]), *drawn(rows_after)])
     return parts
 
 
@@ -98,17 +97,17 @@ def conditions(step: PlannedStep) -> list[str]:
     """What is said of a step besides what it does: when, how often, by whom."""
     words = []
     if step.when is not None:
-        words.append(f"only if {cut(step.when, 200)}")
+        words.append(f"Only if {cut(step.when, 200)}")
     if step.retry is not None:
         retry = step.retry
         growing = f", each {retry.factor:g} times as long" if retry.factor > 1 else ""
         words.append(
-            f"up to {retry.attempts} attempts, the second after {duration(retry.backoff_s)}"
+            f"Up to {retry.attempts} attempts, the second after {duration(retry.backoff_s)}"
             + growing
         )
     if step.kind is StepKind.MANUAL:
-        who = f"the role {' or '.join(step.roles)}" if step.roles else "who may countersign"
-        words.append(f"confirmed by {who}")
+        who = f"the role {' or '.join(step.roles)}" if step.roles else "a right to countersign"
+        words.append(f"Somebody with {who} confirms it.")
     return words
 
 
@@ -117,12 +116,19 @@ def told_values(values: Mapping[str, JsonValue], budget: Budget) -> list[Line]:
     return [_argument(name, value, budget) for name, value in values.items()]
 
 
+def _planned(plan: Plan, node: Node, budget: Budget) -> list[RichTextObject]:
+    told = [_planned_row(plan, row, budget) for row in planned_rows(plan, node)]
+    return [part for parts in told for part in parts]
+
+
 def _planned_row(plan: Plan, row: Row, budget: Budget) -> list[RichTextObject]:
     if row.step is None:
         return [_line(row.depth, [*_numbered(row), bold(budget.take(row.words, 700))])]
     step = plan.steps[row.step]
     head: Line = [*_numbered(row), bold(cut(title(step), 160)), *_what(step)]
-    below: list[Line] = [[text(budget.take(step.description, 500))]]
+    below: list[Line] = []
+    if step.kind is not StepKind.WAIT:  # its title says it
+        below.append([text(budget.take(step.description, 500))])
     below += [[text(words)] for words in conditions(step)]
     if step.untrusted:
         names = ", ".join(step.untrusted)
@@ -153,9 +159,11 @@ def _dry_run(output: str, budget: Budget) -> list[RichTextObject]:
     return [paragraph([text("Dry run:")]), preformatted(output, room)]
 
 
-def _takes_back(plan: Plan, step: PlannedStep, budget: Budget) -> RichTextObject:
-    undo = plan.steps[step.undo or 0]
-    line: Line = [text(cut(title(step), 160)), text(": "), code(undo.action)]
+def _takes_back(plan: Plan, row: Row, budget: Budget) -> RichTextObject:
+    if row.step is None:
+        return _indented(0, [[text(budget.take(row.words, 700))]])
+    undo = plan.steps[row.step]
+    line: Line = [text(cut(title(undo), 160)), text(": "), code(undo.action)]
     if undo.risk is Risk.DESTRUCTIVE:
         line += [text(" · "), *risk(undo.risk)]
     for name, value in undo.arguments.items():
@@ -184,7 +192,7 @@ def _progress_row(
     below: list[Line] = []
     if state.state in _EXPLAINED:
         below.append([text(budget.take(step.description, 400))])
-    if state.summary:
+    if state.summary and state.summary != step.description:
         below.append(with_people(budget.take(state.summary, 500), _people(run, state)))
     if links and state.link:
         below.append([link(state.link, "Look at it")])

@@ -166,7 +166,7 @@ def staged(hosts: int = 6, **changes: Any) -> Plan:
         for name in ("Deploy", "Check"):
             rollout.append(len(steps))
             arguments = {"host": host}
-            more = {"undo": 5 + 2 * hosts} if (name, number) == ("Deploy", 1) else {}
+            more = {"undo": 4 + 2 * hosts + number} if name == "Deploy" else {}
             steps.append(
                 step(
                     name,
@@ -190,13 +190,22 @@ def staged(hosts: int = 6, **changes: Any) -> Plan:
         arguments={"dashboard": "errors"},
         description="Look at the dashboard.",
     )
-    undo = step("Undo: Deploy", id="deploy[web-1].undo", action="host.restore", each="web-1")
+    undo = [
+        step(
+            "Undo: Deploy",
+            id=f"deploy[web-{number}].undo",
+            action="host.restore",
+            each=f"web-{number}",
+            arguments={"host": f"web-{number}"},
+        )
+        for number in range(1, hosts + 1)
+    ]
     tell = step("Tell", action="chat.post", risk=Risk.READ)
-    steps += [wait, look, undo, tell]
+    after = (One(step=len(steps)), One(step=len(steps) + 1))
+    steps += [wait, look, *undo, tell]
     first = One(step=0)
     at_once = Parallel(nodes=(One(step=1), One(step=2)))
     hosts_in_turn = Rollout(nodes=tuple(items), batch=2, pause_s=30)
-    after = (One(step=len(steps) - 4), One(step=len(steps) - 3))
     fields: dict[str, Any] = {
         "steps": tuple(steps),
         "flow": Sequence(nodes=(first, at_once, hosts_in_turn, *after)),

@@ -15,7 +15,7 @@ from core.records import Provenance, Risk
 from core.workflows.guardrails import Approval, GuardrailResult, GuardrailState
 from core.workflows.needs import Need
 from core.workflows.plan import PlannedArgument, PlannedEscalation
-from core.workflows.run import RunState
+from core.workflows.run import Run, RunState
 from core.workflows.signatures import Decision, Signature
 from tests.bot.blocks.inspection import assert_inert, links, objects, people, shown
 from tests.bot.blocks.samples import CARD, NOW, plan, run
@@ -248,21 +248,35 @@ def test_a_model_written_value_that_somebody_confirmed_is_not_untrusted() -> Non
     assert "untrusted" not in shown(card.blocks).replace("Untrusted values", "")
 
 
-def test_long_output_is_short_on_the_card_and_whole_in_a_file() -> None:
-    done = run(RunState.SUCCEEDED, "x")
-    printed = outputs(done)
+def test_short_output_stands_on_the_card_and_makes_no_file() -> None:
+    printed = outputs(_printing("one line\n"))
 
-    assert len(done.steps[0].output) <= 1_000
+    assert printed.shown["s0"] == "one line"
     assert printed.file == ""
-    long = done.steps[0].model_copy(update={"output": "line\n" * 900 + "the end"})
-    done = done.model_copy(update={"steps": (long, done.steps[1])})
+
+
+def test_long_output_is_short_on_the_card_and_whole_in_a_file() -> None:
+    done = _printing("line\n" * 900 + "the end")
     printed = outputs(done)
     words = shown(run_card(done, replace(CARD, file=True)).blocks)
+
     assert printed.file.count("line") == 900
     assert "$ program" in printed.file
-    assert words.count("line") < 100
+    assert words.count("\nline") < 12
+    assert "… 889 lines left out …" in words
     assert "the end" in words
     assert f"The whole output is in this thread: {printed.name}" in words
+
+
+def test_while_a_run_goes_on_there_is_no_file_yet() -> None:
+    long = _printing("line\n" * 900).model_copy(update={"state": RunState.ATTENTION})
+
+    assert outputs(long).shown
+    assert outputs(long).file == ""
+
+
+def test_a_file_with_other_content_has_another_name() -> None:
+    assert outputs(_printing("a\n" * 99)).name != outputs(_printing("b\n" * 99)).name
 
 
 def test_a_failed_run_from_which_something_was_taken_back_cannot_be_retried() -> None:
@@ -277,3 +291,11 @@ def test_a_failed_run_from_which_something_was_taken_back_cannot_be_retried() ->
     assert "Taken back" in shown(run_card(failed, CARD).blocks)
     assert names.RETRY not in actions
     assert names.RERUN in actions
+
+
+def _printing(output: str) -> Run:
+    """A run whose first step has printed that."""
+    done = run(RunState.SUCCEEDED, "x")
+    first = done.steps[0].model_copy(update={"output": output})
+    second = done.steps[1].model_copy(update={"output": "$ program"})
+    return done.model_copy(update={"steps": (first, second)})

@@ -27,16 +27,16 @@ def test_a_plan_tells_groups_conditions_retries_waits_and_who_confirms() -> None
 
     for part in (
         "1. \nBuild",
-        "only if parameters.force",
-        "up to 3 attempts, the second after 10 s, each 2 times as long",
+        "Only if parameters.force",
+        "Up to 3 attempts, the second after 10 s, each 2 times as long",
         "2. \nAt the same time",
         "3. \nFor each of 6: web-1, web-2, web-3, web-4, web-5, web-6 · 2 at once, 30 s between",
         "4. \nSettle\n · wait 10 min",
         "5. \nLook\n · a person does this",
-        "confirmed by the role lead",
+        "Somebody with the role lead confirms it.",
         "If a step fails, what was done is taken back, last first",
-        "Deploy (web-1)\n: \nhost.restore",
-        "After a failure",
+        "Undo: Deploy (web-1)\n: \nhost.restore",
+        "The same for web-2, web-3, web-4, web-5, web-6, in the place of web-1\nAfter a failure",
         "chat.post",
     ):
         assert part in words, part
@@ -47,8 +47,7 @@ def test_items_that_differ_in_the_item_only_are_told_once() -> None:
     words = shown(run_card(run(RunState.AWAITING, "x", plan=made), CARD).blocks)
 
     assert "Deploy (web-1)" in words
-    # The first has an undo step: what is compared is what is told.
-    assert "And the same with, in the place of web-1: web-2, web-3, web-4, web-5, web-6" in words
+    assert "The same for web-2, web-3, web-4, web-5, web-6, in the place of web-1" in words
     assert "Deploy (web-4)" not in words
 
 
@@ -62,7 +61,7 @@ def test_an_item_that_differs_otherwise_stands_for_itself() -> None:
     words = shown(run_card(run(RunState.AWAITING, "x", plan=made), CARD).blocks)
 
     assert "Deploy (web-4)" in words
-    assert "in the place of web-1: web-2, web-3, web-5, web-6" in words
+    assert "The same for web-2, web-3, web-5, web-6, in the place of web-1" in words
 
 
 def test_of_a_long_rollout_only_what_is_at_work_stands_alone() -> None:
