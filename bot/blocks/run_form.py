@@ -1,11 +1,11 @@
-"""The modal in which a person fills in a workflow's inputs, and how its values are read.
+"""The modal in which a person fills in a workflow's inputs.
 
 What the form was filled with beforehand stays on our side: the modal carries the offer's id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from pydantic import Field, ValidationError
 from slackblocks import (
@@ -26,17 +26,20 @@ from slackblocks import (
 
 from bot import names
 from bot.blocks.layout import Json, bold, cut, note, paragraph, rich, text, without_made_up_id
+from bot.blocks.run_form_values import (
+    CONFIRM_BLOCK,
+    ELEMENT,
+    PARAMETER,
+    PLACE_BLOCK,
+    by_a_model,
+)
 from bot.blocks.run_parts import written
 from core.errors import InvalidRequestError
-from core.records import Frozen, Provenance, Scalar, Value
+from core.records import Frozen, Value
 from core.state import AIWorkflow
 from core.workflows.definition import Parameter
 from core.workflows.plan import PlannedArgument
 
-_PREFIX = "parameter:"
-_ELEMENT = "value"
-PLACE_BLOCK = "place"
-CONFIRM_BLOCK = "confirm"
 _LIST_CHARACTERS = 3_000
 _MOST_TICKS = 10  # Slack's limit of checkboxes in a group
 
@@ -80,13 +83,13 @@ def run_form(workflow: AIWorkflow, state: FormState, given: Mapping[str, Planned
         blocks.append(rich(paragraph([bold(words)])))
     for name, parameter in workflow.parameters.items():
         blocks.append(_input(name, parameter, given.get(name)))
-    if by_model := [name for name in workflow.parameters if _by_a_model(given.get(name))]:
+    if by_model := [name for name in workflow.parameters if by_a_model(given.get(name))]:
         blocks.append(_ticks({name: written(given[name].value) for name in by_model}))
     if not state.channel:
         blocks.append(
             InputBlock(
                 PlainText("Channel"),
-                ChannelSelectMenu(action_id=_ELEMENT),
+                ChannelSelectMenu(action_id=ELEMENT),
                 block_id=PLACE_BLOCK,
                 hint=PlainText("Where the plan is posted; I must be in it."),
             )
@@ -111,69 +114,6 @@ def refusal_view(words: str) -> Json:
     return view | {"blocks": [without_made_up_id(block) for block in view["blocks"]]}
 
 
-def read_form(
-    workflow: AIWorkflow, values: Mapping[str, Mapping[str, Json]]
-) -> tuple[dict[str, Value], dict[str, str]]:
-    """The values of a submission, and for each input that is wrong what to change.
-
-    Args:
-        values: `view.state.values`: block id -> action id -> element.
-
-    Returns:
-        Values by parameter (those left empty are missing), and errors by block id.
-    """
-    found: dict[str, Value] = {}
-    errors: dict[str, str] = {}
-    for name, parameter in workflow.parameters.items():
-        block = _PREFIX + name
-        raw = _raw(values.get(block, {}).get(_ELEMENT, {}))
-        if raw is None:
-            if parameter.default is None:
-                errors[block] = f"{name} is needed: {cut(parameter.description, 150)}"
-            continue
-        try:
-            found[name] = parameter.read(name, _chosen_values(parameter, raw))
-        except InvalidRequestError as error:
-            errors[block] = cut(str(error), 300)
-    return found, errors
-
-
-def read_place(values: Mapping[str, Mapping[str, Json]]) -> str:
-    """The chosen channel, or nothing."""
-    chosen = values.get(PLACE_BLOCK, {}).get(_ELEMENT, {}).get("selected_channel")
-    return chosen if isinstance(chosen, str) else ""
-
-
-def read_ticks(values: Mapping[str, Mapping[str, Json]]) -> tuple[str, ...]:
-    """The model-written values that the person has ticked, by name."""
-    ticked = values.get(CONFIRM_BLOCK, {}).get(_ELEMENT, {}).get("selected_options") or []
-    return tuple(str(option.get("value", "")) for option in ticked)
-
-
-def with_provenance(
-    values: Mapping[str, Value],
-    given: Mapping[str, PlannedArgument],
-    user: str,
-    ticked: Collection[str] = (),
-) -> dict[str, PlannedArgument]:
-    """Arguments of a submitted form: what was left as it was keeps where it came from.
-
-    Args:
-        ticked: of those values the ones that `user` has confirmed.
-    """
-    typed = Provenance(kind="person", detail=f"form, {user}")
-    arguments = {}
-    for name, value in values.items():
-        argument = given.get(name)
-        if argument is None or argument.value != value:
-            argument = PlannedArgument(value=value, provenance=typed)
-        elif name in ticked and _by_a_model(argument):
-            confirmed = argument.provenance.model_copy(update={"confirmed_by": user})
-            argument = PlannedArgument(value=value, provenance=confirmed)
-        arguments[name] = argument
-    return arguments
-
-
 def _input(name: str, parameter: Parameter, given: PlannedArgument | None) -> InputBlock:
     initial = parameter.default if given is None else given.value
     hint = parameter.description
@@ -183,17 +123,10 @@ def _input(name: str, parameter: Parameter, given: PlannedArgument | None) -> In
     return InputBlock(
         PlainText(cut(name, 150)),
         _element(parameter, initial),
-        block_id=_PREFIX + name,
+        block_id=PARAMETER + name,
         hint=PlainText(cut(hint, 500)),
         optional=parameter.default is not None,
     )
-
-
-def _by_a_model(argument: PlannedArgument | None) -> bool:
-    """Whether a model has written a value and nobody has confirmed it."""
-    if argument is None:
-        return False
-    return argument.provenance.kind == "model" and not argument.provenance.trusted
 
 
 def _ticks(values: Mapping[str, str]) -> InputBlock:
@@ -204,7 +137,7 @@ def _ticks(values: Mapping[str, str]) -> InputBlock:
     ]
     return InputBlock(
         PlainText("I have checked what a model wrote"),
-        CheckboxGroup(_ELEMENT, options),
+        CheckboxGroup(ELEMENT, options),
         block_id=CONFIRM_BLOCK,
         hint=PlainText("Nothing destructive takes a value that only a model wrote."),
         optional=True,
@@ -217,22 +150,22 @@ def _element(parameter: Parameter, initial: Value | None) -> Element:
     if parameter.choices:
         options = _options([str(choice) for choice in parameter.choices])
         chosen = _chosen(options, None if initial is None else str(initial), parameter)
-        return StaticSelectMenu(_ELEMENT, options=options, initial_option=chosen)
+        return StaticSelectMenu(ELEMENT, options=options, initial_option=chosen)
     if parameter.type == "boolean":
         options = [Option(PlainText(word), word) for word in ("yes", "no")]
         word = None if initial is None else str(initial).lower()
         picked = {"true": options[0], "yes": options[0], "false": options[1], "no": options[1]}
-        return RadioButtonGroup(_ELEMENT, options, initial_option=picked.get(word or ""))
+        return RadioButtonGroup(ELEMENT, options, initial_option=picked.get(word or ""))
     if parameter.type in {"integer", "number"}:
         return NumberInput(
             is_decimal_allowed=parameter.type == "number",
-            action_id=_ELEMENT,
+            action_id=ELEMENT,
             initial_value=None if initial is None else str(initial),
             min_value=_bound(parameter, parameter.minimum),
             max_value=_bound(parameter, parameter.maximum),
         )
     return PlainTextInput(
-        _ELEMENT,
+        ELEMENT,
         initial_value=None
         if initial in {None, ""}
         else cut(str(initial), parameter.max_length, ""),
@@ -247,9 +180,9 @@ def _list_element(parameter: Parameter, initial: tuple[str, ...]) -> Element:
         options = _options([str(choice) for choice in parameter.choices])
         pairs = zip(options, parameter.choices, strict=True)
         chosen = [option for option, choice in pairs if str(choice) in initial]
-        return StaticMultiSelectMenu(_ELEMENT, options=options, initial_options=chosen or None)
+        return StaticMultiSelectMenu(ELEMENT, options=options, initial_options=chosen or None)
     return PlainTextInput(
-        _ELEMENT,
+        ELEMENT,
         initial_value=cut("\n".join(initial), _LIST_CHARACTERS, "") or None,
         placeholder=PlainText("one a line"),
         multiline=True,
@@ -276,31 +209,3 @@ def _bound(parameter: Parameter, bound: float | None) -> str | None:
     if bound is None:
         return None
     return str(int(bound)) if parameter.type == "integer" else format(bound, "f")
-
-
-def _raw(element: Json) -> str | tuple[str, ...] | None:
-    """What was typed or chosen: None where nothing was."""
-    several = element.get("selected_options")
-    if isinstance(several, list):
-        return tuple(str(option.get("value")) for option in several) or None
-    chosen = element.get("selected_option")
-    value = chosen.get("value") if isinstance(chosen, dict) else element.get("value")
-    return value if isinstance(value, str) and value != "" else None
-
-
-def _chosen_values(parameter: Parameter, raw: str | tuple[str, ...]) -> Value:
-    """What is meant, where `raw` holds positions of choices, or the lines of a list."""
-    if parameter.type != "list":
-        return _choice(parameter, raw if isinstance(raw, str) else "")
-    if not parameter.choices and isinstance(raw, str):
-        return tuple(item for line in raw.splitlines() for item in line.split(","))
-    return tuple(str(_choice(parameter, item)) for item in raw)
-
-
-def _choice(parameter: Parameter, raw: str) -> Scalar:
-    """The chosen value, where `raw` is the position of a choice."""
-    if not parameter.choices:
-        return raw
-    if not raw.isdecimal() or int(raw) >= len(parameter.choices):
-        raise InvalidRequestError("That choice is not known any more; open the form again.")
-    return parameter.choices[int(raw)]

@@ -15,15 +15,8 @@ from bot.blocks.glass_form import glass_form, read_reason
 from bot.blocks.layout import Json
 from bot.blocks.lists import sentence
 from bot.blocks.phrase_form import BLOCK, phrase_form, read_phrase
-from bot.blocks.run_form import (
-    PLACE_BLOCK,
-    FormState,
-    read_form,
-    read_place,
-    read_ticks,
-    refusal_view,
-    run_form,
-)
+from bot.blocks.run_form import FormState, refusal_view, run_form
+from bot.blocks.run_form_values import PLACE_BLOCK, read_form, read_place, read_ticks
 from bot.handlers.intake import Intake, unreadable
 from bot.handlers.items import FormItem, GlassItem, PhraseItem, PressItem, from_press
 from bot.handlers.sight import Sight

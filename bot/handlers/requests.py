@@ -6,7 +6,7 @@ import re
 import shlex
 
 from bot.blocks import lists
-from bot.blocks.run_form import with_provenance
+from bot.blocks.run_form_values import with_provenance
 from bot.handlers.items import FormItem
 from bot.services import BotServices
 from bot.slack.incoming import straight

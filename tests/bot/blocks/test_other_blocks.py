@@ -12,7 +12,8 @@ from bot.blocks.help import VERBS, overview
 from bot.blocks.home import WaitingRun, home
 from bot.blocks.layout import TEXT_LIMIT, total
 from bot.blocks.phrase_form import phrase_form, read_phrase
-from bot.blocks.run_form import FormState, read_form, run_form, with_provenance
+from bot.blocks.run_form import FormState, run_form
+from bot.blocks.run_form_values import read_form, read_ticks, with_provenance
 from bot.slack.escaping import LinkPolicy
 from bot.slack.fitting import fitted
 from core.errors import InvalidRequestError
@@ -72,6 +73,10 @@ def workflow() -> AIWorkflow:
             ),
             "loud": Parameter(type="boolean", description="tell all", default=False),
             "where": Parameter(description="place", choices=("eu " + "x" * 200, "us")),
+            "hosts": Parameter(
+                type="list", description="hosts", pattern=r"[a-z0-9-]+", default=("web-1",)
+            ),
+            "zones": Parameter(type="list", description="zones", choices=("a", "b"), default=()),
         },
         steps=(StepDefinition.model_validate({"id": "a", "name": "A", "action": "git.revert"}),),
     )
@@ -173,12 +178,21 @@ def test_a_submitted_form_is_read_by_the_parameters_types() -> None:
         "parameter:ratio": {"value": {"value": None}},
         "parameter:loud": {"value": {"selected_option": {"value": "yes"}}},
         "parameter:where": {"value": {"selected_option": {"value": "1"}}},
+        "parameter:hosts": {"value": {"value": "web-1\nweb-2, db-1\n\n"}},
+        "parameter:zones": {"value": {"selected_options": [{"value": "1"}]}},
     }
 
     found, errors = read_form(workflow(), values)
 
     assert errors == {}
-    assert found == {"commit": "4f2a1c9", "count": 3, "loud": True, "where": "us"}
+    assert found == {
+        "commit": "4f2a1c9",
+        "count": 3,
+        "loud": True,
+        "where": "us",
+        "hosts": ("web-1", "web-2", "db-1"),
+        "zones": ("b",),
+    }
 
 
 def test_each_wrong_field_says_what_to_change() -> None:
@@ -187,6 +201,8 @@ def test_each_wrong_field_says_what_to_change() -> None:
         "parameter:count": {"value": {"value": "12"}},
         "parameter:loud": {"value": {"selected_option": {"value": "perhaps"}}},
         "parameter:where": {"value": {"selected_option": {"value": "7"}}},
+        "parameter:hosts": {"value": {"value": "web-1\nWEB 2"}},
+        "parameter:zones": {"value": {"selected_options": [{"value": "9"}]}},
     }
 
     found, errors = read_form(workflow(), values)
@@ -196,6 +212,8 @@ def test_each_wrong_field_says_what_to_change() -> None:
     assert "between 1 and 9" in errors["parameter:count"]
     assert "boolean" in errors["parameter:loud"]
     assert "not known any more" in errors["parameter:where"]
+    assert "must match" in errors["parameter:hosts"]
+    assert "not known any more" in errors["parameter:zones"]
     assert "count is needed" in read_form(workflow(), {})[1]["parameter:count"]
 
 
@@ -209,6 +227,43 @@ def test_what_a_person_changed_is_theirs_and_what_they_left_is_not() -> None:
 
     assert arguments["commit"].provenance == WEBHOOK
     assert arguments["count"].provenance.kind == "person"
+
+
+def test_a_list_is_filled_in_one_a_line_or_chosen() -> None:
+    given = {"hosts": PlannedArgument(value=("web-1", "web-2"), provenance=WEBHOOK)}
+    view = run_form(workflow(), FormState(workflow="revert-commit", channel="C1"), given)
+
+    inputs = {b["block_id"]: b["element"] for b in view["blocks"] if b["type"] == "input"}
+    assert inputs["parameter:hosts"]["initial_value"] == "web-1\nweb-2"
+    assert inputs["parameter:hosts"]["multiline"]
+    assert inputs["parameter:zones"]["type"] == "multi_static_select"
+
+
+def test_what_a_model_wrote_can_be_ticked_and_is_then_confirmed() -> None:
+    model = Provenance(kind="model", detail="planner")
+    given = {
+        "commit": PlannedArgument(value="4f2a1c9", provenance=model),
+        "count": PlannedArgument(value=3, provenance=WEBHOOK),
+    }
+    view = run_form(workflow(), FormState(workflow="revert-commit", channel="C1"), given)
+    (boxes,) = [o for o in objects(view) if o.get("type") == "checkboxes"]
+    ticks = {"confirm": {"value": {"selected_options": [{"value": "commit"}]}}}
+
+    assert [option["value"] for option in boxes["options"]] == ["commit"]
+    assert read_ticks(ticks) == ("commit",)
+    assert read_ticks({}) == ()
+    same = {"commit": "4f2a1c9", "count": 3}
+    ticked = with_provenance(same, given, "U0BOB", ("commit", "count"))
+    assert ticked["commit"].provenance == model.model_copy(update={"confirmed_by": "U0BOB"})
+    assert ticked["count"].provenance == WEBHOOK
+    assert with_provenance(same, given, "U0BOB")["commit"].provenance == model
+
+
+def test_a_form_without_model_output_has_no_boxes() -> None:
+    given = {"commit": PlannedArgument(value="4f2a1c9", provenance=WEBHOOK)}
+    view = run_form(workflow(), FormState(workflow="revert-commit", channel="C1"), given)
+
+    assert not [o for o in objects(view) if o.get("type") == "checkboxes"]
 
 
 def test_metadata_that_is_not_ours_is_refused() -> None:
