@@ -18,7 +18,7 @@ def policy_problems(state: ApplicationState) -> Iterator[Problem]:
                 yield spot.says(f"define '{role}' under 'roles', or mend its spelling.")
     for position, grant in enumerate(state.policy.grants):
         for glob in grant.workflows:
-            if not any(fnmatchcase(workflow, glob) for workflow in state.workflows):
+            if state.workflows and not any(fnmatchcase(name, glob) for name in state.workflows):
                 there = ", ".join(state.workflows) or "none"
                 spot = file.at("grants", position, "workflows", label=f"grants.{position + 1}")
                 yield spot.says(f"no workflow is named '{glob}'; there is {there}.")

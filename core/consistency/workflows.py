@@ -104,22 +104,21 @@ def _approval(
     own = _own_approval(workflow)
     spot = file if own is None else file.at("guardrails", own[0], label="guardrails.approval")
     allowed = set(state.policy.roles_with(Right.APPROVE, workflow.id))
-    signers: set[str] = set()
+    needs: set[tuple[str, ...]] = set()
     for risk in sorted(risks, key=lambda one: one.rank):
         try:
             rule = effective_approval(state.policy, risk, own[1] if own else None)
         except ConfigurationError as error:
             yield spot.says(str(error))
             continue
-        if rule is None:
-            continue
-        signers |= set(rule.roles)
-        for need in rule.needs:
-            if not allowed & set(need.roles):
-                yield spot.says(
-                    f"nobody with the role {' or '.join(need.roles)} may countersign it: add a "
-                    f"grant of 'approve' to policy.yaml."
-                )
+        needs |= {need.roles for need in rule.needs} if rule else set()
+    for roles in sorted(needs):
+        if not allowed & set(roles) and set(roles) <= set(state.policy.roles):
+            yield spot.says(
+                f"nobody with the role {' or '.join(roles)} may countersign it: add a grant of "
+                "'approve' to policy.yaml."
+            )
+    signers = {role for roles in needs for role in roles}
     called = workflow.escalation.roles if workflow.escalation else ()
     for position, role in enumerate(called):
         if signers and role not in signers and role in state.policy.roles:

@@ -114,8 +114,8 @@ def closing_brace(text: str, start: int) -> int:
         depth += {"{": 1, "}": -1}.get(token.text, 0)
     raise wrong(
         "${" + text[start : start + 40],
-        f"it has no closing }} within {MOST_CHARACTERS} characters; a literal '${{' in a text is "
-        "written ${'$' + '{'}",
+        f"it has no closing }} within {MOST_CHARACTERS} characters; a text cannot hold a '${{' "
+        "that begins no expression",
     )
 
 
