@@ -59,11 +59,12 @@ async def replicas(database: Database, count: int) -> AsyncIterator[list[RunStor
         await other.close()
 
 
+@pytest.mark.parametrize("many", [3, 12])
 async def test_of_many_that_want_a_lock_at_once_one_has_it(
-    database: Database, approved: Callable[[str], Awaitable[str]]
+    database: Database, approved: Callable[[str], Awaitable[str]], many: int
 ) -> None:
     """Each wants the locks of its neighbours too, in both orders: nobody waits for ever."""
-    ids = [await approved(f"run{number:09}") for number in range(12)]
+    ids = [await approved(f"run{number:09}") for number in range(many)]
     both = (Claims(locks=("target:a", "target:b")), Claims(locks=("target:b", "target:a")))
     async with replicas(database, 3) as stores, asyncio.timeout(30):
         begun = await asyncio.gather(
