@@ -26,9 +26,9 @@ _TYPES = {
     "number": cel.Type.DOUBLE,
     "boolean": cel.Type.BOOL,
     "list": cel.Type.List(cel.Type.STRING),
+    "map": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
     "any": cel.Type.DYN,
 }
-_MAP = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
 _TYPE_NAMES = frozenset(
     {"bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type", "dyn"}
 )
@@ -137,7 +137,7 @@ def compile_expression(source: str, types: Types | None) -> Expression:
 def _compile(source: str) -> Expression:
     found = outline(source)
     roots = {path[0] for path in found.paths} - _TYPE_NAMES
-    program = _program(source, dict.fromkeys(roots, cel.Type.DYN))
+    program = _program(source, dict.fromkeys(roots, "any"))
     return Expression(
         source=source,
         references=frozenset(".".join(path) for path in found.paths if path[0] in roots),
@@ -147,23 +147,28 @@ def _compile(source: str) -> Expression:
     )
 
 
-def _program(source: str, variables: Mapping[str, Any]) -> Any:
+def _program(source: str, variables: Mapping[str, str]) -> Any:
     try:
-        return cel.NewEnv(variables=variables).compile(source)
+        return _environment(frozenset(variables.items())).compile(source)
     except RuntimeError as error:
         raise wrong(source, _readable(str(error))) from error
 
 
-def _variables(types: Types) -> dict[str, Any]:
+@lru_cache(maxsize=128)
+def _environment(variables: frozenset[tuple[str, str]]) -> Any:
+    """Making one takes ten times as long as compiling with it."""
+    return cel.NewEnv(variables={name: _TYPES[type_] for name, type_ in variables})
+
+
+def _variables(types: Types) -> dict[str, str]:
     """CEL takes the longest name that it knows, so `parameters.count` can have a type."""
-    variables: dict[str, Any] = {name: _TYPES[type_] for name, type_ in types.others.items()}
-    variables |= dict.fromkeys(("event",) if types.event else ("parameters", "steps"), _MAP)
+    variables = dict.fromkeys(("event",) if types.event else ("parameters", "steps"), "map")
     if types.each:
-        variables["each"] = cel.Type.STRING
+        variables["each"] = "string"
     for name, type_ in types.parameters.items():
         if name.isidentifier():
-            variables[f"parameters.{name}"] = _TYPES[type_]
-    return variables
+            variables[f"parameters.{name}"] = type_
+    return variables | dict(types.others)
 
 
 def _type_name(found: Any) -> str:

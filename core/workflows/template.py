@@ -7,6 +7,7 @@ Values are data: what an expression gives is never read as an expression.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from pydantic import JsonValue
 
@@ -120,7 +121,8 @@ def check_condition(source: str, types: Types) -> Iterator[str]:
         yield f"{source}: must be true or false, but is of type {found}."
 
 
-def _parts(text: str) -> list[str]:
+@lru_cache(maxsize=256)
+def _parts(text: str) -> tuple[str, ...]:
     """Text, expression, text, …: the expressions have the odd places."""
     parts = []
     place = 0
@@ -128,7 +130,7 @@ def _parts(text: str) -> list[str]:
         end = closing_brace(text, opening + len(_OPENING))
         parts += [text[place:opening], text[opening + len(_OPENING) : end].strip()]
         place = end + 1
-    return [*parts, text[place:]]
+    return (*parts, text[place:])
 
 
 def _expressions(text: str) -> list[Expression]:
@@ -150,7 +152,9 @@ def _render_text(text: str, scope: Mapping[str, JsonValue], keep: frozenset[str]
     return _render_parts(_parts(text), scope, keep)
 
 
-def _render_parts(parts: list[str], scope: Mapping[str, JsonValue], keep: frozenset[str]) -> str:
+def _render_parts(
+    parts: tuple[str, ...], scope: Mapping[str, JsonValue], keep: frozenset[str]
+) -> str:
     rendered = [parts[0]]  # texts, between them the expressions that are kept
     for source, text in zip(parts[1::2], parts[2::2], strict=True):
         expression = compile_expression(source, None)
