@@ -64,7 +64,7 @@ def test_a_value_is_read_in_the_parameters_type(
         ({"max_length": 3}, "main", "x is longer than 3 characters."),
         ({}, "a\x00b", "x holds a character that cannot be stored."),
         ({}, "a\ud800b", "x holds a character that cannot be stored."),
-        ({}, "see ${steps.build.url}", r"x must not hold \$\{steps.build.url\}"),
+        ({}, "see ${steps.build.url}", r"x must not hold"),
         ({}, "${parameters.other}", "references stand in workflow files only"),
     ],
 )
@@ -144,7 +144,7 @@ def test_a_number_that_cannot_be_signed_exactly_is_refused_in_a_step(number: flo
             {"guardrails": [{"type": "approval", "roles": ["lead"]}] * 2},
             "give one 'approval' guardrail only",
         ),
-        ({"guardrails": [{"type": "blessing"}]}, "'approval', 'freeze', 'environment'"),
+        ({"guardrails": [{"type": "blessing"}]}, "'approval', 'blast_radius'"),
         ({"steps": [step("rm -rf")]}, "match pattern"),
     ],
 )
