@@ -20,6 +20,7 @@ from core.settings import Settings
 from core.starter import write_starter
 from core.state import AIIntegration, AIModel, AIWorkflow, ApplicationState
 from core.workflows.describe import describe
+from core.workflows.guardrails import kinds
 from integrations.base import read_settings
 from integrations.command.integration import CommandSettings
 from integrations.git.integration import GitSettings
@@ -205,6 +206,15 @@ def test_the_examples_are_what_the_records_take() -> None:
             )
             checked += 1
     assert checked >= 10
+
+
+def test_every_guardrail_has_an_example() -> None:
+    page = (ROOT / "docs" / "guardrails.md").read_text()
+    shown = set(re.findall(r"^  - type: (\w+)$", page, re.MULTILINE))
+    assert shown == {kind.model_fields["type"].default for kind in kinds()}
+    rows = re.findall(r"^\| \[(\w+)\]\(#.*\| (yes|no) \|$", page, re.MULTILINE)
+    gives_way = {kind.model_fields["type"].default: kind.overridable for kind in kinds()}
+    assert {name: answer == "yes" for name, answer in rows} == gives_way
 
 
 def _files_of_snippets() -> Iterator[Path]:
