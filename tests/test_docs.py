@@ -19,13 +19,17 @@ from core.automation import AISchedule, AITrigger
 from core.settings import Settings
 from core.starter import write_starter
 from core.state import AIIntegration, AIModel, AIWorkflow, ApplicationState
+from core.workflows.actions import ActionRegistry
 from core.workflows.describe import describe
 from core.workflows.guardrails import kinds
+from core.workflows.guardrails.base import Written
 from integrations.base import read_settings
 from integrations.command.integration import CommandSettings
 from integrations.git.integration import GitSettings
 from integrations.github.integration import GitHubSettings
+from integrations.http.actions import HttpRequest
 from integrations.http.integration import HttpSettings
+from integrations.http.request import Host
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
@@ -33,7 +37,12 @@ PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]+`|^    [^\n]*$", re.DOTALL | re.MULTILINE)
 _COMMAND = re.compile(r"^[` ]*(?:[A-Z_]+=\S+ )*countersign ([a-z][^\n`…]*)", re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-_NOT_SETTINGS = {"COUNTERSIGN_KEY", "COUNTERSIGN_OWNER_URL"}  # of programs; of a command
+_NOT_SETTINGS = {  # of programs; of a command; of tests
+    "COUNTERSIGN_KEY",
+    "COUNTERSIGN_OWNER_URL",
+    "COUNTERSIGN_TEST_KILLS",
+    "COUNTERSIGN_TEST_SEED",
+}
 _IDENTIFIED: dict[str, type[BaseModel]] = {
     "steps": AIWorkflow,
     "kind": AIIntegration,
@@ -215,6 +224,38 @@ def test_every_guardrail_has_an_example() -> None:
     rows = re.findall(r"^\| \[(\w+)\]\(#.*\| (yes|no) \|$", page, re.MULTILINE)
     gives_way = {kind.model_fields["type"].default: kind.overridable for kind in kinds()}
     assert {name: answer == "yes" for name, answer in rows} == gives_way
+
+
+def test_the_guardrails_in_the_examples_fit_their_workflows(settings: Settings) -> None:
+    """As `countersign check` sees it, where an HTTP integration and the calendar are there too."""
+    state = ApplicationState.load(settings.config_dir)
+    hosts = {name: Host() for name in ("inventory.example.com", "ci.example.com")}
+    actions = ActionRegistry(
+        [*actions_of(settings, state), HttpRequest("http.yaml", hosts, {}, {}, 1000)]
+    )
+    calendar = settings.config_dir / "calendars" / "operations.ics"
+    calendar.parent.mkdir(exist_ok=True)
+    calendar.write_text("BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n")
+    checked = 0
+    for snippet in snippets("yaml"):
+        tree = YAML(typ="safe", pure=True).load(snippet.text)
+        if snippet.page.name != "guardrails.md" or "guardrails" not in tree:
+            continue
+        step = {"id": "revert", "name": "Revert", "action": "git.revert"}
+        made = AIWorkflow.model_validate(
+            {**tree, "id": "x", "name": "X", "objective": "x", "steps": [step]}
+        )
+        written = Written(
+            folder=settings.config_dir,
+            parameters={name: str(one.type) for name, one in made.parameters.items()},
+            targets=made.targets,
+            calls=("git.revert",),
+            actions=actions,
+        )
+        for guardrail in made.guardrails:
+            assert list(guardrail.problems(written)) == []
+            checked += 1
+    assert checked >= len(kinds())
 
 
 def _files_of_snippets() -> Iterator[Path]:
