@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from core.errors import ConfigurationError
 from core.records import Frozen, Instant
 
 _PROGRAM = Path(__file__).with_name("expansion.py")
+_NEEDED = ("LD_LIBRARY_PATH", "TZDIR")  # of the environment, which has secrets of ours
 _MOST_BYTES = 1024 * 1024
 _LONGEST_S = 20.0
 _BEFORE = timedelta(days=2)
@@ -48,7 +50,12 @@ def read_calendar(
     command = [sys.executable, "-I", str(_PROGRAM), timezone, since.isoformat(), until.isoformat()]
     try:
         finished = subprocess.run(  # noqa: S603  our own program; the file is its input
-            command, input=data, capture_output=True, timeout=_LONGEST_S, check=False
+            command,
+            input=data,
+            capture_output=True,
+            timeout=_LONGEST_S,
+            check=False,
+            env={name: os.environ[name] for name in _NEEDED if name in os.environ},
         )
     except subprocess.TimeoutExpired as error:
         raise ConfigurationError(
