@@ -32,7 +32,8 @@ async def local_workspace(settings: Settings) -> AsyncIterator[tuple[Settings, s
     command = SlashCommand(
         command=settings.command,
         description="Run, countersign and ask",
-        usage_hint="help | ask | run | approve | deny | runs | workflows",
+        usage_hint="help | ask | run | runs | approve | deny | workflows",
+        should_escape=True,
     )
     server = WorkspaceServer(
         settings.data_dir / "workspace.db", port=settings.workspace_port, commands=[command]

@@ -182,7 +182,8 @@ def given(arguments: Mapping[str, PlannedArgument], budget: Budget) -> list[Rich
     parts: list[RichTextElement] = [bold("With: ")]
     for position, (name, argument) in enumerate(arguments.items()):
         value = budget.take(written(argument.value), 120)
-        parts += [text(" · " if position else ""), code(name), text(" "), code(value)]
+        parts += [text(" · ")] if position else []
+        parts += [code(name), text(" "), code(value)]
     return [paragraph(parts)]
 
 

@@ -42,8 +42,8 @@ class Home:
         latest = services.workflows.latest
         asked = await self._sight.seen(user, await latest(_LOOKED_AT, {RunState.AWAITING}))
         begun = await self._sight.seen(user, await latest(_LOOKED_AT, _BEGUN))
-        waiting = [run for run in asked if await self._may_sign(run, user)]
-        waiting += [run for run in begun if await self._may_confirm(run, user)]
+        waiting = [run for run in begun if await self._may_confirm(run, user)]
+        waiting += [run for run in asked if await self._may_sign(run, user)]
         workflows = services.workflows.workflows
         view = home(
             waiting=[await self._linked(run, n < _LINKED) for n, run in enumerate(waiting)],

@@ -50,7 +50,13 @@ from core.store.other_runs import OtherRuns
 from core.store.runs import RunStore
 from core.store.showing import Showing
 from core.worker import InboxWorker
-from core.workflows.actions import Action, ActionContext, ActionRegistry, ActionResult
+from core.workflows.actions import (
+    Action,
+    ActionContext,
+    ActionError,
+    ActionRegistry,
+    ActionResult,
+)
 from core.workflows.definition import Parameter, StepDefinition
 from core.workflows.display import Display
 from core.workflows.guardrails import Approval
@@ -105,6 +111,22 @@ class WipeFile(WriteFile):
     name = "file.wipe"
     summary = "Wipe a file"
     risk: ClassVar[Risk] = Risk.DESTRUCTIVE
+
+
+class CheckFile(WriteFile):
+    """Fails until the file has been put there by hand, and prints much."""
+
+    name = "file.check"
+    summary = "Check a file"
+    risk: ClassVar[Risk] = Risk.READ
+
+    async def preview(self, arguments: WriteArguments) -> str | None:
+        return None
+
+    async def execute(self, arguments: WriteArguments, context: ActionContext) -> ActionResult:
+        if not (self._folder / arguments.name).exists():
+            raise ActionError(f"{arguments.name} is not there.")
+        return ActionResult(summary="It is there.", output="line\n" * 500 + "the end")
 
 
 class ScriptedAssistants:
@@ -240,6 +262,7 @@ def workflows() -> dict[str, AIWorkflow]:
         ),
         "loud": Parameter(type="boolean", description="tell everybody", default=False),
     }
+    hosts = Parameter(type="list", description="where", default=("web-1",))
     arguments = {"name": "${parameters.file}", "text": "${parameters.text}"}
     write = AIWorkflow(
         id="write-note",
@@ -264,7 +287,31 @@ def workflows() -> dict[str, AIWorkflow]:
             ),
         }
     )
-    return {"write-note": write, "wipe-note": wipe}
+    careful = write.model_copy(
+        update={
+            "id": "careful-note",
+            "name": "Write a note with care",
+            "parameters": parameters | {"hosts": hosts},
+            "steps": tuple(StepDefinition.model_validate(step) for step in _careful(arguments)),
+        }
+    )
+    return {"write-note": write, "wipe-note": wipe, "careful-note": careful}
+
+
+def _careful(arguments: dict[str, str]) -> list[dict[str, Any]]:
+    """Writes, lets a lead look, and checks a file that only a person puts there."""
+    check = {"name": "${parameters.text}", "text": ""}
+    return [
+        {"id": "write", "name": "Write it", "action": "file.write", "with": arguments},
+        {
+            "id": "look",
+            "name": "Look at it",
+            "manual": "Read the file.",
+            "roles": ["lead"],
+            "show": {"told": "${steps.write.summary}"},
+        },
+        {"id": "check", "name": "Check it", "action": "file.check", "with": check},
+    ]
 
 
 def application_state(folder: Path) -> ApplicationState:
@@ -303,7 +350,9 @@ def application_state(folder: Path) -> ApplicationState:
 async def running_world(folder: Path, mode: Mode) -> AsyncIterator[World]:
     """Start all of it, with a page open for each person."""
     async with AsyncExitStack() as stack:
-        command = SlashCommand(command="/ops", description="Countersign", usage_hint="help")
+        command = SlashCommand(
+            command="/ops", description="Countersign", usage_hint="help", should_escape=True
+        )
         server = await stack.enter_async_context(running_workspace(folder, commands=[command]))
         world, app, display, worker = await _assembled(stack, folder, server)
         for user in (ALICE, BOB, CAROL, DAVE):
@@ -347,7 +396,8 @@ async def _assembled(
     messenger = SlackMessenger(client, database, directory, links)
     store = RunStore(database, audit)
     showing = Showing(database)
-    registry = ActionRegistry([WriteFile(folder / "effects"), WipeFile(folder / "effects")])
+    kinds = (WriteFile, WipeFile, CheckFile)
+    registry = ActionRegistry([kind(folder / "effects") for kind in kinds])
     worlds = Worlds(registry, OtherRuns(database), GateStore(database, audit), Calendars(folder))
     judge = Judge(roles, worlds)
     cards = Cards(state.policy, judge)
