@@ -12,6 +12,7 @@ from typing import Any, Self
 from bot.assistants.service import AssistantService
 from core.knowledge import KnowledgeBase
 from core.services.ai import AIOrchestratorClient, OrchestratorError
+from core.workflows.reminders import Reminders
 from core.workflows.service import WorkflowService
 
 _SWEEP_S = 10.0
@@ -84,8 +85,9 @@ def _spare_collector() -> None:
     gc.freeze()
 
 
-async def sweep(workflows: WorkflowService) -> None:
-    """Move on what waits for nobody, again and again."""
+async def sweep(workflows: WorkflowService, reminders: Reminders) -> None:
+    """Move on what waits for nobody, and call people to what waits for them, again and again."""
     while True:
         await workflows.sweep()
+        await reminders.look()
         await asyncio.sleep(_SWEEP_S)

@@ -65,6 +65,7 @@ from core.workflows.actions import ActionRegistry
 from core.workflows.display import Display
 from core.workflows.engine import RunEngine
 from core.workflows.heart import assemble
+from core.workflows.reminders import Reminders
 from core.workflows.service import WorkflowService
 from core.workflows.verdict import Judge
 from core.workflows.world import Worlds
@@ -114,6 +115,7 @@ class _Work(NamedTuple):
     permissions: Permissions
     delegations: Delegations
     reviews: Reviews
+    reminders: Reminders
     cards: Cards
     assistants: AssistantService
     workflows: WorkflowService
@@ -180,7 +182,7 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
             work.display.run(),
             requests.run(),
             events.run(),
-            sweep(work.workflows),
+            sweep(work.workflows, work.reminders),
             takeover.run(),
         ):
             background.start(task)
@@ -278,6 +280,7 @@ async def _set_to_work(
     gates = GateStore(database, audit)
     calendars = Calendars(state.folder)
     judge = Judge(roles, Worlds(actions, OtherRuns(database), gates, calendars))
+    reviews = Reviews(database, audit, state.policy, permissions)
     cards = Cards(state.policy, judge)
     display = Display(runs, showing, SlackPresenter(slack.messenger, cards))
     workflows, engine, *_ = assemble(
@@ -290,7 +293,8 @@ async def _set_to_work(
         roles=roles,
         permissions=permissions,
         delegations=delegations,
-        reviews=Reviews(database, audit, state.policy, permissions),
+        reviews=reviews,
+        reminders=Reminders(runs, judge, reviews, state.policy, slack.messenger),
         cards=cards,
         assistants=assistants,
         workflows=workflows,
