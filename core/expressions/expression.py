@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -59,7 +59,7 @@ class Expression:
     @property
     def roots(self) -> frozenset[str]:
         """The first words of the references, such as `parameters` or `steps`."""
-        return frozenset(path[0] for path in self._outline.paths)
+        return frozenset(path[0] for path in self._outline.paths) - _TYPE_NAMES
 
     def evaluate(self, scope: Mapping[str, JsonValue]) -> JsonValue:
         """Its value; evaluating has no effect and takes well below a second.
@@ -116,42 +116,43 @@ def compile_expression(source: str, types: Types | None) -> Expression:
         ExpressionError: it cannot be read, does not fit `types`, or could not be bounded.
     """
     compiled = _compile(source)
-    if types is None:
-        return compiled
-    for path in sorted(compiled._outline.paths):
-        if path[0] in _TYPE_NAMES and path[0] not in types.others:
-            continue
-        if problem := types.problem(path):
-            raise wrong(source, _hyphen(source, types) or problem)
-    program = _program(source, _variables(types))
-    return Expression(
-        source=source,
-        references=compiled.references,
-        type=_type_name(program.return_type()),
-        _outline=compiled._outline,
-        _program=compiled._program,
-    )
+    return compiled if types is None else replace(compiled, type=_checked(compiled, types))
 
 
 @lru_cache(maxsize=512)
 def _compile(source: str) -> Expression:
     found = outline(source)
-    roots = {path[0] for path in found.paths} - _TYPE_NAMES
-    program = _program(source, dict.fromkeys(roots, "any"))
+    try:
+        program = _environment(frozenset()).compile(source, disable_check=True)
+    except RuntimeError as error:
+        raise wrong(source, _readable(str(error))) from error
     return Expression(
         source=source,
-        references=frozenset(".".join(path) for path in found.paths if path[0] in roots),
-        type=_type_name(program.return_type()),
+        references=frozenset(".".join(path) for path in found.paths if path[0] not in _TYPE_NAMES),
+        type="any",
         _outline=found,
         _program=program,
     )
 
 
-def _program(source: str, variables: Mapping[str, str]) -> Any:
+def _checked(compiled: Expression, types: Types) -> str:
+    """The type that an expression has, if it fits `types`."""
+    source = compiled.source
+    for path in sorted(compiled._outline.paths):
+        if path[0] in _TYPE_NAMES and path[0] not in types.others:
+            continue
+        if problem := types.problem(path):
+            raise wrong(source, _hyphen(source, types) or problem)
+    # The library takes what is added to an element of something unknown for an integer.
+    unsure = compiled._outline.indexes and not compiled.roots <= {"parameters", "each"}
     try:
-        return _environment(frozenset(variables.items())).compile(source)
+        program = _environment(frozenset(_variables(types).items())).compile(source)
+        found = _type_name(program.return_type())
     except RuntimeError as error:
+        if unsure and _OVERLOAD.search(str(error)):
+            return "any"
         raise wrong(source, _readable(str(error))) from error
+    return found if found == "boolean" or not unsure else "any"
 
 
 @lru_cache(maxsize=128)
@@ -206,7 +207,8 @@ def _readable(message: str) -> str:
     text = text.replace("undeclared reference to", "there is no").replace("Syntax error: ", "")
     if overload := _OVERLOAD.search(text):
         text = _no_overload(overload[1], overload[2])
-    return f"character {place[2]}: {text}"
+    line = "" if place[1] == "1" else f"line {place[1]}, "
+    return f"{line}character {place[2]}: {text}"
 
 
 def _no_overload(operator: str, operands: str) -> str:

@@ -23,14 +23,14 @@ _NAMED = frozenset({"parameters", "steps", "event"})
 _ENDS_OPERAND = frozenset({")", "]", "}"})
 _TOKEN = re.compile(
     r"""
-    (?P<space>\s+|//[^\n]*)
+    (?P<space>\s+)
   | (?P<text>
         (?:[rR]|[bB][rR])(?:'''.*?'''|\""".*?\"""|'[^'\n]*'|"[^"\n]*")
       | [bB]?(?:'''(?:\\.|[^\\])*?'''|\"""(?:\\.|[^\\])*?\"""
                |'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"))
   | (?P<number>0x[0-9a-fA-F]+[uU]?|(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?[uU]?)
   | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
-  | (?P<sign>&&|\|\||[<>=!]=|[][(){}.,?:<>+\-*/%!])
+  | (?P<sign>&&|\|\||[<>=!]=|[][(){}.,?:<>+\-*%!]|/(?!/))
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -89,6 +89,7 @@ def _unreadable(source: str, place: int) -> ExpressionError:
         "=": "write == to compare",
         "&": "write && for and",
         "|": "write || for or",
+        "/": "a comment stands outside, after a '#' of the file",
     }.get(found, f"{found!r} has no meaning in an expression")
     return wrong(source[: max(place + 1, 60)], f"character {place + 1}: {mend}")
 
@@ -130,6 +131,7 @@ class Outline:
         growth: how often it joins texts or lists with `+`, or repeats them in a new list.
         patterns: it matches texts with regular expressions.
         searches: it searches for texts in texts.
+        indexes: it has an index, `[…]`.
     """
 
     paths: frozenset[tuple[str, ...]]
@@ -139,6 +141,7 @@ class Outline:
     growth: int
     patterns: bool
     searches: bool
+    indexes: bool
 
 
 def outline(source: str) -> Outline:
@@ -172,6 +175,7 @@ def outline(source: str) -> Outline:
         growth=growth,
         patterns="matches" in calls,
         searches="contains" in calls,
+        indexes=any(token.text == "[" and _is_operand(before) for before, token in pairwise(words)),
     )
 
 

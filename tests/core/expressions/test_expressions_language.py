@@ -62,11 +62,14 @@ SCOPE: dict[str, Any] = {
         ("steps['my-step'].url", "any", "https://two.example"),
         ('steps.build.labels["a-b"]', "any", "c"),
         ("steps.build.n > 2 ? 'many' : 'few'", "string", "many"),
+        ("'x' + (steps.build.url + steps.build.labels['a-b'])", "any", "xhttps://ci.examplec"),
+        ("steps.build.labels['a-b'] == 'c'", "boolean", True),
         ("has(steps.build.nothing)", "boolean", False),
         ("{'commit': parameters.commit}", "map", {"commit": "1a2b3c4"}),
         ("[1, 2].exists(x, x == 2)", "boolean", True),
         ("'${' + each + '}'", "string", "${web-1}"),
-        ("1 // a comment\n + 1", "integer", 2),
+        ("4 / 2\n + 1", "integer", 3),
+        ("'// no comment'", "string", "// no comment"),
         ("null", "null", None),
     ],
 )
@@ -102,10 +105,13 @@ def test_an_expression_has_a_type_and_a_value(source: str, type_: str, value: An
         ("each.explode()", "there is no 'explode'"),
         ("parameters.count +", "character 19: mismatched input"),
         ("(1", "character 3: "),
+        ("1 +\n\n 'a' 'b'", "line 3, character 6: "),
         ("", "character 1: "),
         ("'open", "character 1: the text that begins here has no end"),
         ("parameters.count = 3", "character 18: write == to compare"),
         ("parameters.force & true", "write && for and"),
+        ("parameters.force // always", "character 18: a comment stands outside"),
+        ("parameters.force &&\n  parameters.count", "character 18: '&&' cannot take"),
         ("parameters.`my-name`", 'write ["a-name"]'),
         ("each; each", "';' has no meaning in an expression"),
         (".parameters.count", "a name cannot begin with '.'"),
@@ -114,6 +120,7 @@ def test_an_expression_has_a_type_and_a_value(source: str, type_: str, value: An
         ("parameters.hosts.all(steps, true)", "'steps' has a meaning; give the items another"),
         ("each.matches(parameters.commit)", "write the pattern out"),
         ("matches(each, 'a')", "write the pattern out"),
+        ("{2.5: each}", "Unsupported map key type: DOUBLE"),
     ],
 )
 def test_what_cannot_be_right_is_told_with_its_place_and_mend(source: str, says: str) -> None:
@@ -222,6 +229,7 @@ def test_an_expression_reads_nothing_that_is_not_among_its_references(source: st
 _WORDS = (
     *("parameters", "steps", "each", "size", "map", "all", "matches", "x", "in", "true", "null"),
     *(".", "(", ")", "[", "]", "{", "}", "+", "-", "!", "?", ":", ",", "==", "&&", "||", "//"),
+    *("each", "parameters.hosts", "steps.build.n", "duration('1s')", ".map(x,", ".matches('a')"),
     *("'a'", '"', "'", "'''", "\\", "r", "b", "1", "2.5", "0x1F", "\n", "`", "$", "${"),
 )
 
@@ -237,5 +245,6 @@ _WORDS = (
     )
 )
 def test_no_text_breaks_the_reader(source: str) -> None:
-    with suppress(ExpressionError):
-        compile_expression(source, None).evaluate(SCOPE)
+    for types in (None, TYPES):
+        with suppress(ExpressionError):
+            compile_expression(source, types).evaluate(SCOPE)
