@@ -126,7 +126,7 @@ class AISchedule(Frozen):
     workflow: Identifier | None = None
     arguments: dict[str, Value] = Field(default_factory=dict, alias="with", max_length=50)
     assistant: Identifier | None = None
-    prompt: str | None = Field(default=None, max_length=2000)
+    prompt: str | None = Field(default=None, min_length=1, max_length=2000)
 
     @model_validator(mode="after")
     def _one_of(self) -> AISchedule:

@@ -76,34 +76,31 @@ class ScheduleStore:
 
     async def note(self, files: Iterable[AISchedule], now: datetime) -> None:
         """See the configuration's schedules; one that is new or has other times counts from now."""
-        rows = [
-            {
-                "id": schedule.id,
-                "definition": null(),
-                "timing": f"{schedule.timing} {schedule.timezone} {schedule.paused}",
-                "since": now,
-                "over_at": None,
-                "paused": None,
-                "removed": False,
-                "added_by": None,
-                "changed_by": None,
-                "changed_at": now,
-            }
-            for schedule in files
-        ]
+        rows = {schedule.id: _file_row(schedule, now) for schedule in files}
+        known = select(schedules.c.id, schedules.c.timing).where(
+            schedules.c.definition.is_(null()), ~schedules.c.removed
+        )
+        insert = self._insert(schedules)
+        given = {
+            column.name: insert.excluded[column.name]
+            for column in schedules.c
+            if column.name not in {"id", "definition", "version"}
+        }
+        noting = insert.on_conflict_do_update(
+            index_elements=[schedules.c.id],
+            set_={**given, "definition": null(), "version": schedules.c.version + 1},
+            where=or_(
+                schedules.c.timing != insert.excluded.timing,
+                schedules.c.definition.is_not(null()),
+                schedules.c.removed,
+            ),
+        )
         async with self._database.write() as connection:
-            for row in rows:
-                insert = self._insert(schedules).values(**row, version=1)
-                await connection.execute(
-                    insert.on_conflict_do_update(
-                        index_elements=[schedules.c.id],
-                        set_={**row, "version": schedules.c.version + 1},
-                        where=or_(
-                            schedules.c.timing != insert.excluded.timing,
-                            schedules.c.definition.is_not(null()),
-                        ),
-                    )
-                )
+            for id_, timing in await connection.execute(known):
+                if id_ in rows and rows[id_]["timing"] == timing:
+                    del rows[id_]
+            if rows:
+                await connection.execute(noting, list(rows.values()))
 
     async def draft(self, draft_id: str, schedule: AISchedule, user: str, now: datetime) -> None:
         """Keep what somebody is about to add; the first one with an id stays."""
@@ -199,6 +196,21 @@ class ScheduleStore:
 
 
 _GONE = {"removed": True}
+
+
+def _file_row(schedule: AISchedule, now: datetime) -> dict[str, Any]:
+    return {
+        "id": schedule.id,
+        "timing": f"{schedule.timing} {schedule.timezone} {schedule.paused}",
+        "since": now,
+        "over_at": None,
+        "paused": None,
+        "removed": False,
+        "added_by": None,
+        "changed_by": None,
+        "changed_at": now,
+        "version": 1,
+    }
 
 
 def _changed(now: datetime) -> Update:

@@ -159,10 +159,13 @@ class _Trigger(BaseTrigger):  # type: ignore[misc]
     def __init__(self, planned: Planned) -> None:
         self._calendar = planned.calendar
         self._since = planned.entry.since
+        self._last: tuple[datetime, datetime | None] | None = None
 
     def get_next_fire_time(
         self, previous_fire_time: datetime | None, now: datetime
     ) -> datetime | None:
         """The first after `now`, so that moments which have passed are one waking."""
-        last = previous_fire_time or now - timedelta(microseconds=1)
-        return self._calendar.next_due(self._since, max(last, now))
+        after = max(previous_fire_time or now - timedelta(microseconds=1), now)
+        if self._last is None or self._last[0] != after:  # APScheduler asks twice
+            self._last = after, self._calendar.next_due(self._since, after)
+        return self._last[1]

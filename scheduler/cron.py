@@ -46,12 +46,15 @@ class Calendar:
     def moments(self, after: datetime) -> Iterator[datetime]:
         """The planned moments from `after` on, in UTC, each later than the one before it."""
         local = after.astimezone(self._zone).replace(tzinfo=None)
+        least, most = self._offsets(local)
         held: set[datetime] = set()
-        for wall in self._walls(local if self._calm(local) else local - _SHIFT):
+        for wall in self._walls(local - (most - least)):
             held.update(moment for moment in self._moments_of(wall) if moment >= after)
-            if self._calm(wall):  # whatever comes now is later than all that is held
-                yield from sorted(held)
-                held.clear()
+            _, most = self._offsets(wall)
+            certain = (wall - most).replace(tzinfo=UTC)  # later walls are later than this
+            ready = sorted(moment for moment in held if moment <= certain)
+            yield from ready
+            held.difference_update(ready)
         yield from sorted(held)
 
     def due_at(self, moment: datetime) -> datetime:
@@ -103,10 +106,13 @@ class Calendar:
             return []  # clocks skip it
         return [first, wall.replace(tzinfo=self._zone, fold=1).astimezone(UTC)]
 
-    def _calm(self, wall: datetime) -> bool:
-        """Whether no clock is changed about then."""
-        before = (wall - _SHIFT).replace(tzinfo=self._zone).utcoffset()
-        return before == (wall + _SHIFT).replace(tzinfo=self._zone).utcoffset()
+    def _offsets(self, wall: datetime) -> tuple[timedelta, timedelta]:
+        """The least and the most by which clocks are ahead of UTC about then."""
+        offsets = [
+            (wall + shift).replace(tzinfo=self._zone).utcoffset() or timedelta(0)
+            for shift in (-_SHIFT, _SHIFT)
+        ]
+        return min(offsets), max(offsets)
 
 
 def cron_trigger(line: str) -> CronTrigger:

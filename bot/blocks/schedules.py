@@ -77,7 +77,8 @@ def schedule_details(entry: ScheduleEntry, moments: Sequence[datetime], now: dat
         origin = [text("Added by "), person(entry.added_by), text(", as whom it starts things.")]
     blocks = [*_described(schedule, moments, now), rich(paragraph([*state, *origin]))]
     blocks.append(_buttons(entry))
-    spoken = f"{schedule.name}: {_spoken(schedule, moments, now)}"
+    paused = " (paused)" if entry.paused else ""
+    spoken = f"{schedule.name}{paused}: {_spoken(schedule, moments, now)}"
     return Content(text=_fallback(spoken), blocks=dicts(blocks))
 
 

@@ -207,6 +207,7 @@ _MENDS = {
     "cron": "write five fields: minute hour day month weekday, for example 0 6 * * mon",
     "at": "write the local time, for example at 2026-12-01 22:00",
     "channel": "write it as #deploys",
+    "prompt": "say what is to be asked",
     "misfire": "choose skip, once or all",
 }
 

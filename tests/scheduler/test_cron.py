@@ -8,8 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from core.automation import AISchedule
 from core.errors import InvalidRequestError
 from scheduler.cron import Calendar, weekday_names
+from tests.scheduler.oracle import CHANGES, HOURS, expected, samples
 from tests.scheduler.schedules import schedule
 
 PARIS = "Europe/Paris"
@@ -123,6 +125,19 @@ def test_clocks_that_are_changed_by_half_an_hour() -> None:
         "04-04 16:15",
     ]
     assert moments("15 2 * * *", island, "2026-10-04", 10) == ["10-03 15:45"]
+
+
+@pytest.mark.parametrize(("begin", "zones"), CHANGES)
+@pytest.mark.parametrize("seed", range(3))
+def test_lines_of_every_kind_mean_what_other_libraries_make_of_them(
+    begin: str, zones: list[str], seed: int
+) -> None:
+    start = datetime.fromisoformat(begin).replace(tzinfo=UTC)
+    end = start + timedelta(hours=2 * HOURS)
+    for sample in samples(200, zones, start, seed):
+        one = AISchedule.model_validate(sample.fields)
+        found = list(takewhile(lambda moment: moment <= end, Calendar(one).moments(start)))
+        assert found == sorted(expected(sample, start, end)), sample
 
 
 def test_a_single_moment_is_what_the_clock_of_its_zone_shows() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bot import names
+from core.security.audit import AuditLog
 from tests.bot.handlers.world import ALICE, BOB, CAROL, DAVE, DEPLOYS, World
-from tests.support.workspace import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -27,13 +27,9 @@ async def add(world: World, schedule_id: str, line: str = ADD) -> dict[str, Any]
 
 
 async def audited(world: World, schedule_id: str) -> list[tuple[str, str]]:
-    log = world.services.audit_log if hasattr(world.services, "audit_log") else None
-    assert log is None
-    async with world.database.read() as connection:
-        rows = await connection.exec_driver_sql(
-            f"SELECT actor, action FROM audit WHERE subject = '{schedule_id}' ORDER BY sequence"
-        )
-        return [(row.actor, row.action) for row in rows]
+    """Who did what to a schedule."""
+    entries = AuditLog(world.database).entries()
+    return [(e.actor, e.action) async for e in entries if e.subject == schedule_id]
 
 
 async def test_a_schedule_is_shown_in_plain_words_before_it_is_added(world: World) -> None:
@@ -77,8 +73,8 @@ async def test_one_moment_and_a_question_with_everything_that_can_be_said(world:
     shown = json.dumps(preview["blocks"], ensure_ascii=False)
     assert "asks incident “What is broken?” in #general" in shown
     assert "Once, on Friday 01 December 2090 at 22:00 (Asia/Tokyo)" in shown
-    assert "later by up to 5 minutes" in shown
-    assert "up to 3 times, if it is no more than 2 hours late" in shown
+    assert "later by up to 5 min" in shown
+    assert "up to 3 times, if it is no more than 2 h late" in shown
     assert "Next time" in shown
     assert "Fri 01 Dec 2090 22:00 JST" in shown
 
@@ -95,7 +91,7 @@ async def test_one_moment_and_a_question_with_everything_that_can_be_said(world:
         ("add x 0 6 * * * run write-note file=a text=b colour=red", "colour"),
         ("add x 0 6 * * * run no-such", "There is no workflow 'no-such'"),
         ("add x 0 6 * * * ask nobody Why?", "There is no assistant 'nobody'"),
-        ("add x 0 6 * * * ask incident", "prompt"),
+        ("add x 0 6 * * * ask incident", "prompt: say what is to be asked."),
         ("add X 0 6 * * * run write-note file=a text=b", "id: choose lower-case words"),
         ("add x at 2001-01-01 10:00 run write-note file=a text=b", "has passed"),
         ("add x at noon run write-note file=a text=b", "at: write the local time"),
@@ -122,7 +118,7 @@ async def test_pause_resume_and_remove(world: World) -> None:
     await page.command(DEPLOYS, "/ops schedules pause daily-note")
     await world.whispered(ALICE, "Schedule daily-note is paused.")
     await page.command(DEPLOYS, "/ops schedules daily-note")
-    details = await world.whispered(ALICE, "Daily note: It runs write-note")
+    details = await world.whispered(ALICE, "Daily note (paused): It runs write-note")
     assert "Paused" in json.dumps(details["blocks"])
     await page.press(details, names.SCHEDULE_RESUME)
     await world.whispered(ALICE, "Schedule daily-note goes on: it comes next ")
@@ -189,9 +185,7 @@ async def test_a_schedule_fires_as_who_added_it(world: World) -> None:
     await add(world, "as-alice")
     planned = world.services.schedules._book.get("as-alice")
     moment = next(planned.calendar.moments(planned.entry.since))
-    await world.services.schedules._firings.fire(
-        planned.schedule, moment, planned.entry.added_by
-    )
+    await world.services.schedules._firings.fire(planned.schedule, moment, planned.entry.added_by)
     await world.card(DEPLOYS, "on as-alice.txt")
     latest = await world.services.workflows.latest(20)
     (run,) = [run for run in latest if "As alice" in run.origin]
@@ -201,4 +195,3 @@ async def test_a_schedule_fires_as_who_added_it(world: World) -> None:
 async def test_help_shows_how(world: World) -> None:
     await world.pages[BOB].command(DEPLOYS, "/ops help schedules")
     await world.whispered(BOB, "/ops schedules add nightly-prune 0 6 * * mon run prune-worktree")
-    await until(lambda: True, "told")
