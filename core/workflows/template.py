@@ -19,7 +19,6 @@ __all__ = [
     "ExpressionError",
     "Types",
     "check_condition",
-    "check_template",
     "check_text",
     "compile_expression",
     "look_up",
@@ -75,12 +74,6 @@ def render(value: JsonValue, scope: Mapping[str, JsonValue], keep: frozenset[str
     if isinstance(value, Sequence):
         return [render(item, scope, keep) for item in value]
     return value
-
-
-def check_template(value: JsonValue, types: Types) -> Iterator[str]:
-    """What is wrong with the expressions in `value`, a sentence for each."""
-    for _, text in templates(value):
-        yield from check_text(text, types)
 
 
 def check_text(text: str, types: Types) -> Iterator[str]:

@@ -220,6 +220,10 @@ def test_a_step_that_could_not_run_is_told(steps: list[dict[str, Any]], line: st
             "guardrails.precondition.expect: size(summary) + 1: must be",
         ),
         (
+            {"guardrails": [{"type": "lock", "name": "deploy-${parameters.host}"}]},
+            "guardrails.lock.name: parameters.host: there is no 'host'; there is parameters.count",
+        ),
+        (
             {"escalation": {"roles": ["lead", "engineer"]}},
             "escalation.roles: 'engineer' cannot sign; those who can are approver, lead.",
         ),
@@ -237,7 +241,7 @@ def test_a_workflow_that_nobody_could_sign_or_start_is_told(
     fields: dict[str, Any], line: str
 ) -> None:
     found = told(**fields)
-    assert found, "nothing was told"
+    assert len(found) == 1, found
     assert found[0].startswith(line)
 
 
