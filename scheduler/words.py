@@ -23,9 +23,17 @@ def timing(schedule: AISchedule) -> str:
             day_of_week_start_index_zero=True,
             locale_code="en_US",
         ).get_description()
+        if _daily(schedule.cron):
+            words += ", every day"
     except FormatError:  # APScheduler knows a little more
         words = f"At the times of the cron line {schedule.cron}"
     return f"{words} ({schedule.timezone})"
+
+
+def _daily(line: str) -> bool:
+    """Whether nothing but the hour is said: then the day goes without saying, but not to all."""
+    _, hour, *days = line.split(" ")
+    return days == ["*"] * 3 and hour.isdecimal()
 
 
 def manner(schedule: AISchedule) -> Iterator[str]:

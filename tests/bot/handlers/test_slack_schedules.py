@@ -59,7 +59,7 @@ async def test_times_are_those_of_the_person_where_no_zone_is_given(world: World
     await world.pages[ALICE].command(DEPLOYS, line)
     preview = await world.whispered(ALICE, "Shall “Here” be added?")
     zone = (await world.services.directory.person(ALICE)).timezone
-    assert f"At 12:00 ({zone})" in preview["text"]
+    assert f"At 12:00, every day ({zone})" in preview["text"]
 
 
 async def test_one_moment_and_a_question_with_everything_that_can_be_said(world: World) -> None:
