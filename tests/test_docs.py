@@ -161,7 +161,7 @@ def test_every_verb_and_workflow_in_the_documentation_exists(
     state = ApplicationState.load(settings.config_dir)
     written = {path.stem for path in _files_of_snippets()}
     for text in code(page):
-        for verb, rest in re.findall(r"/ops ([a-z]+) ?([a-z][\w-]*)?", text):
+        for verb, rest in re.findall(r"/ops ([a-z][a-z-]*) ?([a-z][\w-]*)?", text):
             assert verb in BY_NAME or "failed with the error" in text, f"{page.name}: /ops {verb}"
             if verb == "run" and rest:
                 assert rest in state.workflows or rest in written, f"{page.name}: {rest}"

@@ -74,7 +74,8 @@ class RunFilter(Frozen):
 
     def describe(self) -> str:
         """In words, empty where nothing is left out."""
-        words = [str(state) for state in self.states]
+        named = {frozenset(states): [name] for name, states in _GROUPS.items()}
+        words = named.get(frozenset(self.states), [str(state) for state in self.states])
         parts = [" or ".join(words)] if words else []
         parts += ["yours"] if self.requester else []
         parts += [f"of the workflow {self.workflow}"] if self.workflow else []

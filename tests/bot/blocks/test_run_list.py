@@ -38,6 +38,8 @@ def test_open_and_ended_stand_for_their_states() -> None:
     assert RunState.FAILED in ended
     assert {*opened, *ended} == set(RunState)
     assert not {*opened} & {*ended}
+    assert RunFilter(states=ended).describe() == "ended"
+    assert RunFilter(states=(RunState.FAILED, RunState.DENIED)).describe() == "failed or denied"
 
 
 @pytest.mark.parametrize(
