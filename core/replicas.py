@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Interval, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Interval, delete, func, insert, literal, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import ConfigurationError, CountersignError
@@ -29,6 +29,8 @@ from core.store.tables import replicas
 from core.store.tables.base import UtcDateTime
 
 _BEATS = 5  # signs of life in the time after which one is taken for dead
+_AGAIN = timedelta(minutes=1)
+_REMEMBERED = timedelta(days=1)
 _log = logging.getLogger(__name__)
 
 
@@ -71,7 +73,9 @@ class Replica:
         now = self._now()
         async with self._database.write() as connection:
             if not self.shares:
-                await connection.execute(update(replicas).values(dead_at=now))
+                await connection.execute(
+                    update(replicas).where(replicas.c.dead_at.is_(None)).values(dead_at=now)
+                )
             await connection.execute(
                 insert(replicas).values(id=self.id, name=self.name, started_at=now, seen_at=now)
             )
@@ -104,14 +108,18 @@ class Replica:
             _log.warning("the others take over without being told: %s", error)
 
     async def bury(self) -> list[str]:
-        """Mark those dead that have given no sign of life for too long; ids of all the dead.
+        """Mark those dead that have given no sign of life for too long.
 
         A process judges nobody before it has lived undisturbed for that long itself: after the
         database was away, everybody has been silent.
+
+        Returns:
+            Ids of the dead whose work is to be taken over. Each comes again and again for a day:
+            it may not have known that it was dead, and have begun something more.
         """
         async with self._database.write() as connection:
             if self._may_judge:
-                silent = replicas.c.seen_at < self._now() - literal(self._timeout, Interval())
+                silent = replicas.c.seen_at < self._ago(self._timeout)
                 lost = await connection.execute(
                     update(replicas)
                     .where(silent, replicas.c.dead_at.is_(None), replicas.c.id != self.id)
@@ -120,14 +128,23 @@ class Replica:
                 )
                 for id_ in lost.scalars():
                     _log.warning("replica %s is dead; its work is taken over", id_)
-            dead = select(replicas.c.id).where(replicas.c.dead_at.is_not(None))
+            not_yet = replicas.c.taken_at.is_(None)
+            long_ago = replicas.c.taken_at < self._ago(_AGAIN)
+            dead = select(replicas.c.id).where(
+                replicas.c.dead_at.is_not(None), or_(not_yet, long_ago)
+            )
             return list((await connection.execute(dead)).scalars())
 
-    async def forget(self, dead: list[str]) -> None:
-        """All that these have left has been taken over."""
+    async def taken_over(self, dead: list[str]) -> None:
+        """All that these have left has been taken over by now."""
         async with self._database.write() as connection:
             await connection.execute(
-                delete(replicas).where(replicas.c.id.in_(dead), replicas.c.dead_at.is_not(None))
+                update(replicas)
+                .where(replicas.c.id.in_(dead), replicas.c.dead_at.is_not(None))
+                .values(taken_at=self._now())
+            )
+            await connection.execute(
+                delete(replicas).where(replicas.c.dead_at < self._ago(_REMEMBERED))
             )
 
     async def alive(self) -> list[ReplicaStatus]:
@@ -178,6 +195,11 @@ class Replica:
         if self._database.is_sqlite:
             return literal(datetime.now(UTC), UtcDateTime())
         return func.clock_timestamp(type_=UtcDateTime())
+
+    def _ago(self, time_: timedelta) -> ColumnElement[datetime]:
+        if self._database.is_sqlite:
+            return literal(datetime.now(UTC) - time_, UtcDateTime())
+        return self._now() - literal(time_, Interval())
 
 
 def living() -> Any:

@@ -43,7 +43,7 @@ class Takeover:
         await self._showing.release_dead()
         if dead:
             await self._recover(dead)
-            await self._replica.forget(dead)
+            await self._replica.taken_over(dead)
 
     async def run(self) -> None:
         """Look for ever, where there are others; cancel to stop."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -90,8 +90,10 @@ async def test_one_that_leaves_is_dead_at_once(shared: Database) -> None:
     async with alive(shared, "a") as a, alive(shared, "b") as b:
         await b.leave()
         assert await a.bury() == [b.id]
-        await a.forget([b.id])
+        await a.taken_over([b.id])
         assert await a.bury() == []
+        await b.leave()  # it did not know, and has begun something more
+        assert await a.bury() == [b.id]
 
 
 async def test_one_that_was_taken_for_dead_ends(shared: Database) -> None:
@@ -156,6 +158,24 @@ async def test_on_sqlite_a_second_process_is_refused_until_the_first_has_died(
         first.wait(10)
     with only_process(Database(url)):
         pass
+
+
+async def test_the_dead_are_looked_at_again_for_a_day_and_then_forgotten(
+    database: Database,
+) -> None:
+    dead = Replica(database, "dead", TIMEOUT)
+    await dead.join()
+    await dead.leave()
+    async with alive(database, "living") as living:
+        await living.taken_over(await living.bury())
+        for ago, found in ((timedelta(hours=23), [dead.id]), (timedelta(hours=25), [])):
+            moved = {"dead_at": datetime.now(UTC) - ago, "taken_at": datetime.now(UTC) - ago}
+            async with database.write() as connection:
+                await connection.execute(
+                    update(replicas).where(replicas.c.id == dead.id).values(moved)
+                )
+            await living.taken_over([])
+            assert await living.bury() == found
 
 
 class Recovered:

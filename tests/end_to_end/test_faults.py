@@ -29,8 +29,9 @@ from tests.support.postgres import Postgres
 pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("COUNTERSIGN_TEST_KILLS", "40"))
-AT_ONCE = 8
-LIVES_S = (0.5, 5.0)  # from one kill to the next; a start takes 3 s, so some are killed in it
+AT_ONCE = 12
+LIVES_S = (0.3, 4.0)  # from one kill to the next
+IN_START = 0.2  # of the kills of a single process come while it starts
 SETTINGS = {"COUNTERSIGN_REPLICA_TIMEOUT": "5"}
 
 
@@ -44,10 +45,13 @@ class Killer:
         self.gave_up = 0
 
     async def run(self, kills: int) -> None:
+        alone = len(self._cluster.replicas) == 1
         while self.kills < kills:
+            victim = self._chance.choice(list(self._cluster.replicas.values()))
+            if alone and self._chance.random() > IN_START:
+                await victim.ready()  # otherwise it would hardly ever come to its work
             await asyncio.sleep(self._chance.uniform(*LIVES_S))
             await self.supervise()
-            victim = self._chance.choice(list(self._cluster.replicas.values()))
             await victim.kill()
             self.kills += 1
             await victim.start()
@@ -63,6 +67,7 @@ class Killer:
 
 async def live_through(replicas: Cluster, work: FaultyWork, seed: int, kills: int) -> People:
     """Ask, sign, deny, cancel and decide, while replicas die; until all runs have ended."""
+    begun = asyncio.get_running_loop().time()
     chance = random.Random(seed)
     killer = Killer(replicas, chance)
     async with replicas.page(ALICE) as alice, replicas.page(BOB) as bob:
@@ -74,6 +79,7 @@ async def live_through(replicas: Cluster, work: FaultyWork, seed: int, kills: in
             await people.look()
             await asyncio.sleep(0.2)
         await killing
+        killed_s = asyncio.get_running_loop().time() - begun
 
         async def all_ended() -> bool:
             await killer.supervise()
@@ -83,8 +89,9 @@ async def live_through(replicas: Cluster, work: FaultyWork, seed: int, kills: in
         await replicas.until(all_ended, f"all have ended; open: {people.open}", limit_s=120)
         kinds = Counter(asked.kind for asked in people.asked.values())
         ends = Counter(asked.ended for asked in people.asked.values())
+        took_s = asyncio.get_running_loop().time() - begun
         print(
-            f"seed {seed}: {killer.kills} kills, {len(people.asked)} runs "
+            f"seed {seed}: {killer.kills} kills in {killed_s:.0f} s, all ended after {took_s:.0f} s, {len(people.asked)} runs "
             f"({', '.join(f'{count} {kind}' for kind, count in kinds.items())}; "
             f"{', '.join(f'{count} {end}' for end, count in ends.items())}), "
             f"{people.questions} times a person was asked whether a step was done, "
@@ -113,6 +120,7 @@ def check_effects(work: FaultyWork, asked: Asked, told: int) -> None:
             assert set(done) == forward, what
             assert told == 1, what
             assert work.attempts(asked.tag) >= 3, what
+            assert work.marked(asked.tag), what
         case "Failed":
             assert asked.kind is Kind.UNDONE, what
             assert set(done) == forward | backward | {"regret"}, what

@@ -19,6 +19,7 @@ from typing import TypeVar
 import aiohttp
 
 from core.starter import write_starter
+from tests.support.nursery import Child, Nursery, nursery
 from tests.support.processes import free_port
 from tests.support.until import until
 from tests.support.workspace import Page
@@ -35,17 +36,20 @@ class ReplicaProcess:
         log: file of what it writes, all its starts one after the other.
     """
 
-    def __init__(self, name: str, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, log: Path, environment: Mapping[str, str], nursery: Nursery
+    ) -> None:
         self.name = name
+        self._nursery = nursery
         self.log = log
         self.environment = dict(environment)
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Child | None = None
         self._from = 0  # where the log of this start begins
 
     @property
     def alive(self) -> bool:
         """Whether the process runs."""
-        return self._process is not None and self._process.returncode is None
+        return self._process is not None and not self._process.ended.done()
 
     @property
     def pid(self) -> int | None:
@@ -55,15 +59,9 @@ class ReplicaProcess:
     async def start(self) -> None:
         """Start the process, in a group of its own, without waiting."""
         assert not self.alive, f"{self.name} runs already"
-        with self.log.open("ab") as log:
-            self._from = log.tell()
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _COUNTERSIGN, "run"),
-                stdout=log,
-                stderr=log,
-                env=self.environment,
-                start_new_session=True,
-            )
+        self.log.touch()
+        self._from = self.log.stat().st_size
+        self._process = await self._nursery.start(self.environment, self.log)
 
     async def ready(self, limit_s: float = 90.0) -> None:
         """Wait until it is up."""
@@ -79,17 +77,15 @@ class ReplicaProcess:
         assert self._process is not None
         if self.alive:
             os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
+        await asyncio.shield(self._process.ended)
 
     async def stop(self) -> int:
         """Ask it to end, and return its exit code."""
         assert self._process is not None
         if self.alive:
-            self._process.terminate()
-            async with asyncio.timeout(30):
-                await self._process.wait()
-        assert self._process.returncode is not None
-        return self._process.returncode
+            os.kill(self._process.pid, signal.SIGTERM)
+        async with asyncio.timeout(30):
+            return await asyncio.shield(self._process.ended)
 
     def said(self) -> str:
         """What it has written since it was started last."""
@@ -172,6 +168,7 @@ async def cluster(
     write_starter(home)
     async with AsyncExitStack() as stack:
         slack = await stack.enter_async_context(_workspace(folder))
+        born_in = await stack.enter_async_context(nursery(folder / "nursery.log"))
         shared = {
             **os.environ,
             "COUNTERSIGN_HOME": str(home),
@@ -185,14 +182,8 @@ async def cluster(
         replicas = {}
         for name in names:
             own = {"COUNTERSIGN_REPLICA": name, "COUNTERSIGN_HTTP_PORT": str(free_port())}
-            replicas[name] = ReplicaProcess(name, folder / f"{name}.log", shared | own)
-        made = Cluster(home, slack["base_url"], replicas)
-        try:
-            yield made
-        finally:
-            for replica in replicas.values():
-                if replica.alive:
-                    await replica.kill()
+            replicas[name] = ReplicaProcess(name, folder / f"{name}.log", shared | own, born_in)
+        yield Cluster(home, slack["base_url"], replicas)
 
 
 @asynccontextmanager

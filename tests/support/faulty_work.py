@@ -6,6 +6,7 @@ in sessions of their own: a replica that is killed leaves them to come to their 
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,10 @@ steps:
     action: command.run
     with: {{program: flaky, arguments: ["${{parameters.tag}}"]}}
     retry: {{attempts: 20, backoff: 1s, factor: 1}}
+  - id: mark
+    name: Mark
+    action: git.tag
+    with: {{repository: shop, tag: "${{parameters.tag}}", commit: "{commit}"}}
   - id: broken
     name: Broken
     when: parameters.fail
@@ -90,7 +95,7 @@ guardrails:
 # some kills land before and some after it. `once` stands for a system that takes idempotency keys.
 _PROGRAMS = {
     "set": ("natural", ["t[0-9]+"], 'echo "$1" > {home}/set/$1'),
-    "pay": ("none", ["t[0-9]+"], 'sleep 0.3; echo "$1 paid" >> {home}/effects; sleep 0.3'),
+    "pay": ("none", ["t[0-9]+"], 'sleep 0.6; echo "$1 paid" >> {home}/effects; sleep 0.6'),
     "once": (
         "keyed",
         ["t[0-9]+", "[a-z0-9-]+"],
@@ -119,8 +124,11 @@ class FaultyWork:
         self._effects = home / "effects"
         self._effects.touch()
         workflows = home / "config" / "workflows"
-        (workflows / "faults.yaml").write_text(_WORKFLOW.format(expires_after="4h"))
-        (workflows / "faults-soon.yaml").write_text(_WORKFLOW.format(expires_after="4s"))
+        for name, expires_after in (("faults", "4h"), ("faults-soon", "4s")):
+            text = _WORKFLOW.format(
+                expires_after=expires_after, commit=self._git("rev-parse", "HEAD")
+            )
+            (workflows / f"{name}.yaml").write_text(text)
         commands = home / "config" / "integrations" / "commands.yaml"
         commands.write_text(commands.read_text() + "".join(self._programs()))
 
@@ -132,11 +140,20 @@ class FaultyWork:
     def touched(self, tag: str) -> bool:
         """Whether anything was done for a run."""
         marks = (self.home / "set" / tag, self.home / "flaky" / tag)
-        return bool(self.effects(tag)) or any(mark.exists() for mark in marks)
+        files = any(mark.exists() for mark in marks)
+        return files or bool(self.effects(tag)) or self.marked(tag)
 
     def attempts(self, tag: str) -> int:
         """How often the flaky step was begun."""
         return len((self.home / "flaky" / tag).read_text().splitlines())
+
+    def marked(self, tag: str) -> bool:
+        """Whether the run's Git tag is there."""
+        return self._git("tag", "--list", tag) == tag
+
+    def _git(self, *arguments: str) -> str:
+        command = ("git", "-C", str(self.home / "repositories" / "shop"), *arguments)
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def _programs(self) -> Iterator[str]:
         for name, (idempotency, arguments, script) in _PROGRAMS.items():

@@ -21,7 +21,7 @@ from tests.support.workspace import Page
 _ENDS = {title for state, title in TITLES.items() if state.final}
 _APPROVABLE = TITLES[RunState.AWAITING]
 _AGAIN_S = 5.0  # until a person presses again where nothing has happened
-_LOOK_S = 1.5  # a program that was left alone has come to its end by then
+_LOOK_S = 2.0  # a program that was left alone has come to its end by then
 
 
 class Kind(StrEnum):

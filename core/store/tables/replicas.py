@@ -14,4 +14,5 @@ replicas = Table(
     Column("started_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
     Column("dead_at", UtcDateTime),
+    Column("taken_at", UtcDateTime),
 )
