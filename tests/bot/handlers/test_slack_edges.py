@@ -18,10 +18,13 @@ from bot.blocks.layout import Content, dicts, paragraph, rich, text
 from bot.blocks.lists import sentence
 from bot.handlers.intake import Intake
 from bot.handlers.items import CommandItem
+from bot.slack.cards import Cards
 from bot.slack.client import open_client
 from bot.slack.directory import SlackDirectory
 from bot.slack.escaping import LinkPolicy
+from bot.slack.files import TextFile
 from bot.slack.messenger import SlackMessenger
+from bot.slack.presenter import SlackPresenter
 from bot.workspace.recorder import Fault
 from bot.workspace.server import WorkspaceServer
 from core.errors import NotAllowedError
@@ -30,9 +33,14 @@ from core.records import Place
 from core.store.database import Database
 from core.store.inbox import SqlInbox
 from core.store.tables import deliveries, posts
+from core.workflows.run import Run, RunState
+from core.workflows.verdict import Verdict
+from tests.bot.blocks.samples import run
+from tests.bot.handlers.world import policy
 from tests.support.workspace import Page, open_page, running_workspace
 
 DEPLOYS = Place(channel="#deploys")
+OUTPUT = TextFile(name="run-1f3c-output.txt", text="naïve\n" * 9, comment="The whole output.")
 
 
 class Edge:
@@ -51,6 +59,15 @@ class Edge:
         self.directory = directory
         self.page = page
         self.messenger = messenger
+
+    @property
+    def presenter(self) -> SlackPresenter:
+        """Shows runs that are judged already."""
+
+        async def never(_: Run) -> Verdict:
+            raise AssertionError("a run that has ended is not judged")
+
+        return SlackPresenter(self.messenger, Cards(policy(), never))
 
     async def texts(self) -> list[str]:
         """What stands in #deploys."""
@@ -228,6 +245,52 @@ async def test_a_rate_limit_is_waited_for(edge: Edge) -> None:
     await edge.messenger.say(DEPLOYS, "patient", key="rate")
 
     assert (await edge.texts()).count("patient") == 1
+
+
+async def test_a_file_is_shown_once_in_its_thread_also_when_the_answer_was_lost(
+    edge: Edge,
+) -> None:
+    card = await edge.messenger.say(DEPLOYS, "the card", key="card")
+    thread = Place(channel=card.channel, thread=card.thread)
+    lost = Fault(method="files.completeUploadExternal", status=500, after=True)
+    edge.server.workspace.faults.add(lost)
+    with pytest.raises(PresentationError):
+        await edge.messenger.post_file_once(thread, OUTPUT, key="file")
+    await edge.later()
+
+    for _ in range(2):
+        await edge.messenger.post_file_once(thread, OUTPUT, key="file")
+
+    (reply,) = await edge.page.replies(card.channel, card.message)
+    (file,) = reply["files"]
+    assert (file["name"], file["size"]) == (OUTPUT.name, len(OUTPUT.text.encode()))
+
+
+async def test_a_file_that_slack_refuses_is_tried_again_without_waiting(edge: Edge) -> None:
+    card = await edge.messenger.say(DEPLOYS, "the card", key="card")
+    thread = Place(channel=card.channel, thread=card.thread)
+    refused = Fault(method="files.getUploadURLExternal", error="missing_scope")
+    edge.server.workspace.faults.add(refused)
+    with pytest.raises(PresentationError, match="with the scopes of `countersign manifest`"):
+        await edge.messenger.post_file_once(thread, OUTPUT, key="file")
+
+    await edge.messenger.post_file_once(thread, OUTPUT, key="file")
+
+    assert len(await edge.page.replies(card.channel, card.message)) == 1
+
+
+async def test_where_files_are_refused_the_card_is_shown_all_the_same(edge: Edge) -> None:
+    ended = run(RunState.SUCCEEDED, "x")
+    long = ended.steps[0].model_copy(update={"output": "line\n" * 99})
+    ended = ended.model_copy(update={"steps": (long, ended.steps[1])})
+    refused = Fault(method="files.getUploadURLExternal", error="missing_scope")
+    edge.server.workspace.faults.add(refused)
+
+    posted = await edge.presenter.present(ended)
+
+    (card,) = [m for m in await edge.page.messages("C0DEPLOYS") if m["ts"] == posted.message]
+    assert "87 lines left out" in json.dumps(card["blocks"])
+    assert "The whole output" not in json.dumps(card["blocks"])
 
 
 @asynccontextmanager
