@@ -24,6 +24,7 @@ from bot.blocks.layout import (
     code,
     cut,
     header,
+    moment,
     note,
     own_link,
     paragraph,
@@ -38,6 +39,7 @@ from bot.blocks.run_outline import title
 from bot.blocks.run_parts import progress_line
 from core.automation import AISchedule
 from core.records import Frozen
+from core.security.reviews import Review
 from core.state import AIAssistant, AIWorkflow
 from core.workflows.run import Run, RunState
 
@@ -59,6 +61,7 @@ def home(
     assistants: Sequence[AIAssistant],
     schedules: Sequence[AISchedule],
     upcoming: Mapping[str, datetime | None],
+    reviews: Sequence[Review] = (),
 ) -> Json:
     """The home tab of one person.
 
@@ -66,10 +69,12 @@ def home(
         waiting: runs that this person may countersign, or do a step of, now.
         open_runs: runs that have begun and not ended.
         upcoming: for each schedule the moment of its next firing.
+        reviews: of broken glass, which stand open and which this person may close.
     """
     blocks: list[Block] = [
         header("Waiting for you"),
         *_waiting(waiting),
+        *_reviews(reviews),
         DividerBlock(),
         header("Running now"),
         *_open(open_runs),
@@ -107,6 +112,24 @@ def _waiting(waiting: Sequence[WaitingRun]) -> list[Block]:
             ]
         )
     return [rich(bullets(*lines)), *_rest(len(waiting), _MOST)]
+
+
+def _reviews(reviews: Sequence[Review]) -> list[Block]:
+    if not reviews:
+        return []
+    lines: list[list[RichTextElement]] = [
+        [
+            bold(f"Review {cut(review.workflow, 60)}"),
+            text(" · "),
+            person(review.user),
+            text(f" broke the glass: {cut(review.reason, 200)} · due "),
+            moment(review.due_at),
+            text(" · "),
+            code(review.run_id),
+        ]
+        for review in reviews[:_MOST]
+    ]
+    return [rich(bullets(*lines)), *_rest(len(reviews), _MOST)]
 
 
 def _wanted(run: Run) -> str:
@@ -161,8 +184,8 @@ def _schedules(
         return [note("No schedule is configured.")]
     lines: list[list[RichTextElement]] = []
     for schedule in schedules[:_MOST]:
-        moment = upcoming.get(schedule.id)
-        after = moment.strftime("%a %Y-%m-%d %H:%M %Z") if moment else "never"
+        firing = upcoming.get(schedule.id)
+        after = firing.strftime("%a %Y-%m-%d %H:%M %Z") if firing else "never"
         lines.append([bold(schedule.name), text(f" in {schedule.channel} · next {after}")])
     return [
         rich(paragraph([text("By the clock:")]), bullets(*lines)),

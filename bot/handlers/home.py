@@ -10,6 +10,7 @@ from bot.services import BotServices
 from bot.slack.client import slack_errors
 from bot.slack.messenger import RUN_KEY
 from core.security.policy import Right
+from core.security.reviews import Review
 from core.workflows.run import Run, RunState
 
 _LOOKED_AT = 100
@@ -52,6 +53,7 @@ class Home:
             assistants=list(services.state.assistants.values()),
             schedules=[one.schedule for one in await services.schedules.visible(user)],
             upcoming=services.schedules.upcoming(),
+            reviews=[r for r in await services.reviews.open() if await self._may_review(r, user)],
         )
         with slack_errors("publish the home tab"):
             await services.client.views_publish(user_id=user, view=view)
@@ -80,6 +82,14 @@ class Home:
         own = run.approval.roles if run.approval else ()
         asked = {role for step in waiting_steps(run) for role in step.roles or own}
         return bool(asked) and not asked.isdisjoint(await self._services.roles.of(user))
+
+    async def _may_review(self, review: Review, user: str) -> bool:
+        """Whether the person may close a review."""
+        if user in {review.user, review.requester}:
+            return False
+        where = (review.workflow, review.place.channel)
+        may = self._services.permissions.may
+        return await may(user, Right.APPROVE, *where) or await may(user, Right.ADMINISTER, *where)
 
     async def _may_see(self, user: str, workflow: str) -> bool:
         """Whether the person may see a workflow in at least one channel."""

@@ -124,6 +124,8 @@ async def test_the_glass_is_broken_with_a_reason_and_stands_open_for_review(worl
     await world.pages[BOB].command(DEPLOYS, "/ops reviews")
     listed = await world.whispered(BOB, "To be reviewed")
     assert _run_of(card) in json.dumps(listed)
+    assert "Review write-note" in json.dumps(await _home(world, BOB))
+    assert "Review write-note" not in json.dumps(await _home(world, CAROL))
     await world.pages[CAROL].command(DEPLOYS, f"/ops reviews {_run_of(card)} it was fine, really")
     await world.whispered(CAROL, "Somebody else must review it")
     await world.pages[BOB].command(DEPLOYS, f"/ops reviews {_run_of(card)} it was needed at night")
