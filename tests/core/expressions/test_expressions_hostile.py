@@ -6,11 +6,22 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from core.expressions import compile_expression
+import pytest
+
+from core.expressions import ExpressionError, compile_expression
+from core.expressions.values import MOST_VALUES
 from tests.core.expressions.hostile_child import cases
 
 ROOT = Path(__file__).parents[3]
+
+
+def _nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 def test_what_is_meant_to_hang_or_crash_ends_at_once_with_a_value_or_an_error() -> None:
@@ -42,3 +53,23 @@ def test_ordinary_work_on_ordinary_values_is_far_from_the_limits() -> None:
     assert named.evaluate({"parameters": {"hosts": hosts}}) == [f"{h}.example.com" for h in hosts]
     log = compile_expression("steps.build.output.matches('(?i)error: .*timeout')", None)
     assert log.evaluate({"steps": {"build": {"output": "Error: a timeout" + "x" * 60_000}}})
+
+
+@pytest.mark.parametrize(
+    ("within", "beyond", "says"),
+    [
+        (_nested(30), _nested(33), "'a' is nested deeper than 32 levels"),
+        ("x" * (MOST_VALUES - 1), "x" * (MOST_VALUES + 1), "'a' is too large"),
+        ([0] * (MOST_VALUES - 1), [0] * MOST_VALUES, "'a' is too large"),
+        (2**53 - 1, 2**53, "'a' holds an integer beyond"),
+    ],
+)
+def test_values_have_limits_that_are_told(within: Any, beyond: Any, says: str) -> None:
+    asked = compile_expression("a == 'b'", None)
+    assert asked.evaluate({"a": within}) is False
+    with pytest.raises(ExpressionError, match=says):
+        asked.evaluate({"a": beyond})
+
+
+def test_a_name_that_stands_alone_has_no_limit() -> None:
+    assert compile_expression("a", None).evaluate({"a": "x" * 10**6}) == "x" * 10**6
