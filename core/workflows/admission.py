@@ -85,7 +85,7 @@ class Admission:
     @staticmethod
     def altered(run: Run) -> str:
         """How the stored plan differs from what was signed, or nothing."""
-        if run.plan.digest == run.digest:
+        if run.intact:
             return ""
         return f"The plan is not the one that was signed ({run.plan.digest[:19]}…)."
 
@@ -128,6 +128,8 @@ def _rules(guardrails: tuple[AnyGuardrail, ...]) -> JsonValue:
 
 def _claims(run: Run, verdict: Verdict) -> Claims:
     """What the guardrails that are met take; what gives way takes nothing."""
+    if not run.plan.guardrails:
+        return Claims()
     here = situation(run, datetime.now(UTC), {})
     claims = [
         guardrail.claims(here)

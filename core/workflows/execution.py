@@ -60,7 +60,14 @@ class Execution:
 
     async def _claim(self, run_id: str, generation: int) -> Segment | None:
         claimed = await self._store.claim(run_id, generation)
-        return None if claimed is None else Segment(self._tools, *claimed)
+        if claimed is None:
+            return None
+        run, epoch = claimed
+        segment = Segment(self._tools, run, epoch)
+        if obstacle := self._admission.altered(run):  # the plan was read again: is it the same?
+            await segment.end(RunState.BLOCKED, obstacle)
+            return None
+        return segment
 
     async def _begin(self, run: Run) -> Segment | None:
         ruling = await self._admission.rule(run)

@@ -116,6 +116,16 @@ class Run(Frozen):
         return next((g for g in self.plan.guardrails if isinstance(g, Approval)), None)
 
     @property
+    def intact(self) -> bool:
+        """Whether the stored plan is the one that was asked for, and all who signed meant it."""
+        return (
+            self.plan.digest == self.digest
+            and self.plan.run_id == self.id
+            and self.plan.requester == self.requester
+            and all(signature.digest == self.digest for signature in self.signatures)
+        )
+
+    @property
     def expires_at(self) -> Instant | None:
         """When it can no longer be countersigned."""
         return self.approval.expires_at(self.created_at) if self.approval else None

@@ -231,5 +231,5 @@ class Signing:
 
 
 def _check_unaltered(run: Run) -> None:
-    if run.plan.digest != run.digest:
+    if not run.intact:
         raise InvalidRequestError("The plan was altered after it was shown; ask for it again.")
