@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from bot.blocks.help import BY_NAME
 from bot.handlers.commands import Commands, Typed
 from bot.handlers.conversation import Conversation
@@ -10,6 +12,18 @@ from bot.handlers.items import MessageItem
 from bot.services import BotServices
 from bot.slack.incoming import typed, without_mention
 from core.records import Place
+
+_RUN = r"[0-9a-f]{4,12}\b"
+_PERSON = r"[UW][A-Z0-9]{2,30}\b"
+_FOLLOWED_BY = {
+    "runs": re.compile(rf"mine\b|[a-z]+=\S|{_RUN}"),
+    "away": re.compile(rf"back\b|{_PERSON}"),
+    "reviews": re.compile(_RUN),
+    "policy": re.compile(rf"[a-z][a-z0-9-]*(\s+{_PERSON})?$"),
+    "schedules": re.compile(r"(list|add|pause|resume|run|remove)\b"),
+    "workflows": re.compile(r"[a-z][a-z0-9-]*$"),
+}
+"""How what follows a verb begins, where the whole is a command and no question."""
 
 
 class Mentions:
@@ -63,4 +77,6 @@ class Mentions:
             return item.kind == "reply" or not rest.endswith("?")
         if verb == "run":
             return rest.partition(" ")[0] in self._services.workflows.workflows
+        if verb in _FOLLOWED_BY and rest:
+            return bool(_FOLLOWED_BY[verb].match(rest)) and not rest.endswith("?")
         return verb != "ask" and verb in BY_NAME and not rest

@@ -222,6 +222,18 @@ async def test_somebody_stands_in_while_a_person_is_away_and_no_longer(world: Wo
     await world.whispered(CAROL, "Name a person of this workspace")
 
 
+async def test_a_mention_with_a_filter_is_a_command_and_a_question_stays_one(
+    world: World,
+) -> None:
+    await world.pages[BOB].say(DEPLOYS, "@countersign runs state=open")
+    await world.whispered(BOB, "Latest runs: ")
+    world.assistants.asked.clear()
+    await world.pages[BOB].say(DEPLOYS, "@countersign runs of the nightly job fail, why?")
+
+    asked = await until(lambda: world.assistants.asked, "a question")
+    assert asked[0].text == "runs of the nightly job fail, why?"
+
+
 async def test_the_policy_is_explained_to_who_asks(world: World) -> None:
     await world.pages[BOB].command(DEPLOYS, "/ops policy write-note")
     told = await world.whispered(BOB, "write-note in #deploys")
