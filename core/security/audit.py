@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import rfc8785
 from pydantic import JsonValue
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.canonical import canonical
 from core.records import Frozen, storable, storable_text
 from core.store.database import Database
 from core.store.tables import audit, audit_head
@@ -111,7 +111,7 @@ class AuditLog:
 
     async def entries(self, after: int = 0) -> AsyncGenerator[AuditEntry, None]:
         """The entries with a number above `after`, oldest first."""
-        async with self._database.read() as connection:
+        async with self._database.read(snapshot=True) as connection:
             async for entry in _entries(connection, after):
                 yield entry
 
@@ -190,4 +190,4 @@ async def _entries(connection: AsyncConnection, after: int = 0) -> AsyncIterator
 
 
 def _hash(entry: dict[str, JsonValue]) -> str:
-    return hashlib.sha256(rfc8785.dumps(entry)).hexdigest()
+    return hashlib.sha256(canonical(entry)).hexdigest()

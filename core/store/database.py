@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.errors import ConfigurationError
 from core.store.schema import may_migrate, migrate
 
 _READ = "countersign_read"
+_USED = "countersign_used"
+_IDLE_S = 2.0
 
 
 class Database:
@@ -104,19 +108,42 @@ class Database:
             snapshot: all that is read is of one moment, which on SQLite it always is.
         """
         options: dict[str, Any] = {_READ: True}
-        if snapshot and not self.is_sqlite:
-            options["isolation_level"] = "REPEATABLE READ"
+        if not self.is_sqlite:
+            # Without a snapshot, each statement is a transaction: no round trips to begin and end.
+            options["isolation_level"] = "REPEATABLE READ" if snapshot else "AUTOCOMMIT"
         async with self._engine.connect() as connection:
             yield await connection.execution_options(**options)
 
     def _make_engine(self) -> AsyncEngine:
         if not self.is_sqlite:
-            return create_async_engine(self.url, pool_pre_ping=True, pool_size=10)
+            engine = create_async_engine(self.url, pool_size=10)
+            event.listen(engine.sync_engine, "checkin", _note_use)
+            event.listen(engine.sync_engine, "checkout", _ping_after_idling(engine))
+            return engine
         # All are kept: each new connection is a new thread, which the event loop waits for.
         engine = create_async_engine(self.url, pool_size=15, max_overflow=0)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
+
+
+def _note_use(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info[_USED] = time.monotonic()
+
+
+def _ping_after_idling(engine: AsyncEngine) -> Callable[[Any, ConnectionPoolEntry, Any], None]:
+    """Tries a connection that has idled before it is used: the server may have ended it. A ping
+    before every use would be a round trip for each transaction."""
+
+    def ping(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get(_USED, 0) < _IDLE_S:
+            return
+        try:
+            engine.sync_engine.dialect.do_ping(connection)
+        except engine.sync_engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError("the server has ended the connection") from error
+
+    return ping
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

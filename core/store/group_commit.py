@@ -40,6 +40,8 @@ class GroupCommit(Generic[I, O]):
         self._write = write
         self._most = most
         self._open: _Batch[I, O] | None = None
+        # One transaction at a time: what waits for it makes the next one larger.
+        self._turn = asyncio.Lock()
 
     async def commit(self, item: I) -> O:
         """Write `item`; committed on return."""
@@ -60,7 +62,7 @@ class GroupCommit(Generic[I, O]):
 
     async def _together(self, items: list[I]) -> Sequence[O]:
         try:
-            async with self._database.write() as connection:
+            async with self._turn, self._database.write() as connection:
                 self._close(items)
                 return await self._write(connection, items)
         finally:

@@ -14,9 +14,7 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.records import storable_text
-from core.security.audit import AuditLog, Entry
-from core.store.database import Database
-from core.store.group_commit import GroupCommit
+from core.security.audit import Entry
 from core.store.run_rows import step_columns
 from core.store.tables import run_locks, run_steps, runs
 from core.workflows.run import RunState, StepProgress, StepState
@@ -62,29 +60,16 @@ class Move:
 
 
 class Progress:
-    """Writes moves, those of many runs in one transaction."""
+    """Writes moves, those of many runs together."""
 
-    def __init__(self, database: Database, audit: AuditLog) -> None:
-        self._audit = audit
-        self._moves = GroupCommit[Move, RunState | None](database, self._write)
-
-    async def save(self, move: Move) -> RunState | None:
-        """Write a move.
-
-        Returns:
-            The run's state: RUNNING where everything asked for was written and it goes on. None:
-            another segment has claimed the run, and nothing was written.
-        """
-        return await self._moves.commit(move)
-
-    async def _write(
-        self, connection: AsyncConnection, moves: Sequence[Move]
+    async def write(
+        self, connection: AsyncConnection, moves: Sequence[Move], entries: list[Entry]
     ) -> Sequence[RunState | None]:
+        """Write them, and add their audit entries to `entries`; see `RunWriter.save`."""
         now = datetime.now(UTC)
         held = await self._lock(connection, {move.run_id for move in moves})
         states: dict[str, tuple[RunState, str]] = {}
         steps: list[dict[str, object]] = []
-        entries: list[Entry] = []
         outcomes: list[RunState | None] = []
         for move in moves:
             epoch, state, reason = held.get(move.run_id, (None, "", ""))
@@ -106,7 +91,6 @@ class Progress:
             ]
             outcomes.append(states[move.run_id][0])
         await self._apply(connection, states, steps, now)
-        await self._audit.append_all(connection, entries)
         return outcomes
 
     async def _lock(

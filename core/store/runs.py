@@ -15,7 +15,7 @@ from core.errors import InvalidRequestError, NotFoundError
 from core.records import storable_text
 from core.security.audit import AuditLog
 from core.store.database import Database
-from core.store.progress import Move, Progress
+from core.store.progress import Move
 from core.store.run_rows import (
     UnreadableRunError,
     load,
@@ -23,7 +23,8 @@ from core.store.run_rows import (
     signature_columns,
     step_columns,
 )
-from core.store.starts import Start, Started, Starts
+from core.store.run_writer import RunWriter
+from core.store.starts import Start, Started
 from core.store.tables import run_locks, run_steps, run_targets, runs, signatures
 from core.workflows.run import Run, RunState, StepProgress, StepState
 from core.workflows.signatures import Signature
@@ -40,20 +41,19 @@ class RunStore:
     def __init__(self, database: Database, audit: AuditLog) -> None:
         self._database = database
         self._audit = audit
-        self._progress = Progress(database, audit)
-        self._starts = Starts(database, audit)
+        self._writer = RunWriter(database, audit)
 
     async def create(self, run: Run) -> bool:
         """Save a new run; False where its id is taken, and then nothing is changed."""
-        return await self._starts.create(run)
+        return await self._writer.create(run)
 
     async def begin(self, start: Start) -> Started:
         """Let an APPROVED run begin, with the locks and the places that it takes."""
-        return await self._starts.begin(start)
+        return await self._writer.begin(start)
 
     async def save(self, move: Move) -> RunState | None:
         """Write what a segment has done; None where another one has claimed the run."""
-        return await self._progress.save(move)
+        return await self._writer.save(move)
 
     async def get(self, run_id: str) -> Run:
         """One run with its signatures and steps.

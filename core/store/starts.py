@@ -10,9 +10,8 @@ from sqlalchemy import bindparam, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.security.audit import AuditLog, Entry
+from core.security.audit import Entry
 from core.store.database import Database
-from core.store.group_commit import GroupCommit
 from core.store.progress import ENGINE
 from core.store.run_rows import run_columns, step_columns
 from core.store.tables import run_locks, run_steps, run_targets, runs
@@ -64,27 +63,19 @@ class Started:
 
 
 class Starts:
-    """Writes new runs and beginnings, many in one transaction."""
+    """Writes new runs and beginnings, many together."""
 
-    def __init__(self, database: Database, audit: AuditLog) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._audit = audit
         dialect = sqlite.insert if database.is_sqlite else postgresql.insert
         # A run that is tried again has noted its targets before.
         self._note_targets = dialect(run_targets).on_conflict_do_nothing()
         self._insert = dialect(runs).on_conflict_do_nothing().returning(runs.c.id)
-        self._new = GroupCommit[Run, bool](database, self._write_new)
-        self._starts = GroupCommit[Start, Started](database, self._write_starts)
 
-    async def create(self, run: Run) -> bool:
-        """Save a new run; False where its id is taken, and then nothing is changed."""
-        return await self._new.commit(run)
-
-    async def begin(self, start: Start) -> Started:
-        """Let an APPROVED run begin."""
-        return await self._starts.commit(start)
-
-    async def _write_new(self, connection: AsyncConnection, asked: Sequence[Run]) -> Sequence[bool]:
+    async def create(
+        self, connection: AsyncConnection, asked: Sequence[Run], entries: list[Entry]
+    ) -> Sequence[bool]:
+        """Save new runs, and add their audit entries; see `RunWriter.create`."""
         unique = {run.id: run for run in reversed(asked)}
         rows = [run_columns(run) for run in unique.values()]
         made = set((await connection.execute(self._insert, rows)).scalars())
@@ -96,7 +87,7 @@ class Starts:
         ]
         if steps:
             await connection.execute(insert(run_steps), steps)
-        await self._audit.append_all(connection, [e for run in new for e in _requested(run)])
+        entries += [entry for run in new for entry in _requested(run)]
         return [self._first(run.id, made) for run in asked]
 
     @staticmethod
@@ -106,30 +97,31 @@ class Starts:
         made.discard(run_id)
         return first
 
-    async def _write_starts(
-        self, connection: AsyncConnection, starts: Sequence[Start]
+    async def begin(
+        self, connection: AsyncConnection, starts: Sequence[Start], entries: list[Entry]
     ) -> Sequence[Started]:
-        now = datetime.now(UTC)
+        """Let runs begin, and add their audit entries; see `RunWriter.begin`."""
         waiting = await self._waiting(connection, {start.run_id for start in starts})
         outcomes: list[Started] = []
-        begun: list[Start] = []
+        begun: list[dict[str, object]] = []
         for start in starts:
             epoch = waiting.pop(start.run_id, None)
             if epoch is None:
                 outcomes.append(Started())
-            elif conflict := await self._take(connection, start, now):
+                continue
+            now = datetime.now(UTC)
+            if start.claims.rates and begun:  # they count those that begin beside it
+                await connection.execute(_BEGIN, begun)
+                begun.clear()
+            if conflict := await self._take(connection, start, now):
                 outcomes.append(Started(conflict=conflict))
-            else:
-                begun.append(start)
-                outcomes.append(Started(epoch=epoch + 1))
-                # At once, so that the next one's rates count it.
-                results = [result.model_dump(mode="json") for result in start.guardrails]
-                values = {"run": start.run_id, "now": now, "results": results}
-                await connection.execute(_BEGIN, values)
-        await self._audit.append_all(
-            connection,
-            [Entry(ENGINE, "run.running", s.run_id, {"digest": s.digest}) for s in begun],
-        )
+                continue
+            results = [result.model_dump(mode="json") for result in start.guardrails]
+            begun.append({"run": start.run_id, "now": now, "results": results})
+            entries.append(Entry(ENGINE, "run.running", start.run_id, {"digest": start.digest}))
+            outcomes.append(Started(epoch=epoch + 1))
+        if begun:
+            await connection.execute(_BEGIN, begun)
         return outcomes
 
     @staticmethod
@@ -165,7 +157,7 @@ class Starts:
 
 
 async def _count(connection: AsyncConnection, rate: Rate, but: str, now: datetime) -> int:
-    """How many other runs a rate counts; a run that is tried again does not stand in its own way."""
+    """How many other runs a rate counts: one that is tried again is not in its own way."""
     since = now - timedelta(seconds=rate.per_s)
     counted = select(func.count()).select_from(runs)
     query = counted.where(runs.c.begun_at > since, runs.c.id != but)

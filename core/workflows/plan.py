@@ -5,12 +5,11 @@ The digest is SHA-256 over the plan's canonical JSON (RFC 8785); people sign the
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Literal
 
-import rfc8785
 from pydantic import Field, JsonValue
 
+from core.canonical import canonical_digest
 from core.records import Frozen, Idempotency, Provenance, Risk, Value
 from core.workflows.definition import StepKind
 from core.workflows.guardrails import AnyGuardrail
@@ -151,8 +150,3 @@ class Plan(Frozen):
     def digest(self) -> str:
         """`sha256:…` of the canonical JSON of everything above."""
         return canonical_digest(self.model_dump(mode="json", by_alias=True))
-
-
-def canonical_digest(value: JsonValue) -> str:
-    """SHA-256 over RFC 8785 canonical JSON, as `sha256:` and 64 hexadecimal digits."""
-    return "sha256:" + hashlib.sha256(rfc8785.dumps(value)).hexdigest()

@@ -12,13 +12,14 @@ from typing import TypeVar, cast
 from pydantic import JsonValue
 
 from core.calendars.reader import CalendarEvent, Calendars
+from core.canonical import canonical_digest
 from core.errors import CountersignError, InvalidRequestError
 from core.gates import GateStore
 from core.records import Risk, storable_text
 from core.store.other_runs import OtherRuns
 from core.workflows.actions import ActionContext, ActionError, ActionRegistry
 from core.workflows.guardrails.base import Begun, DryRun, Gate, World
-from core.workflows.plan import PlannedStep, canonical_digest
+from core.workflows.plan import PlannedStep
 from core.workflows.planning import PREVIEW_CHARACTERS
 from core.workflows.run import Run, RunState
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from core.workflows.plan import Plan, PlannedEscalation, Sequence, canonical_digest
+from core.canonical import canonical, canonical_digest
+from core.workflows.plan import Plan, PlannedEscalation, Sequence
 from core.workflows.planning import Planner
 from tests.core.workflows.parts import ALICE, policy, registry, step, typed, workflow
 
@@ -135,3 +137,10 @@ def test_every_field_of_a_plan_is_under_the_digest(plan: Plan) -> None:
 )
 def test_any_json_has_the_digest_of_its_copy(value: Any) -> None:
     assert canonical_digest(json.loads(json.dumps(value))) == canonical_digest(value)
+    assert canonical(value) == rfc8785.dumps(value)
+
+
+def test_what_cannot_be_held_exactly_has_no_digest() -> None:
+    for wrong in (2**53, -(2**53), [float("inf")], {"a": float("nan")}):
+        with pytest.raises(rfc8785.CanonicalizationError):
+            canonical(wrong)
