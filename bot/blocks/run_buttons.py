@@ -22,6 +22,7 @@ from core.records import Risk
 from core.workflows.definition import StepKind
 from core.workflows.plan import PlannedStep
 from core.workflows.run import Run, RunState, StepState
+from core.workflows.steering import CutOff
 
 Style = Literal["primary", "danger"]
 
@@ -64,6 +65,19 @@ def read_step_value(value: str) -> tuple[str, str]:
     """The run's id and the step's of such a button."""
     run, _, step = value.partition("/")
     return run, step
+
+
+def cut_off_value(run: Run) -> str:
+    """What the buttons about a step that was cut off carry: which, and in which attempt."""
+    step = next(step for step in run.steps if step.state is StepState.UNKNOWN)
+    return f"{run.id}/{step.attempts}/{step.step_id}"
+
+
+def read_cut_off_value(value: str) -> tuple[str, CutOff | None]:
+    """The run's id and the step of such a button; cards of earlier versions name the run only."""
+    run, _, rest = value.partition("/")
+    attempts, _, step = rest.partition("/")
+    return run, CutOff(step, int(attempts)) if attempts.isdecimal() else None
 
 
 def waiting_steps(run: Run) -> list[PlannedStep]:
@@ -174,12 +188,13 @@ def _retry(run: Run) -> Button:
 
 
 def _resolutions(run: Run) -> list[Element]:
+    value = cut_off_value(run)
     return [
-        Button("It was done", names.RESOLVE_DONE, value=run.id),
+        Button("It was done", names.RESOLVE_DONE, value=value),
         Button(
             "Do it again",
             names.RESOLVE_REPEAT,
-            value=run.id,
+            value=value,
             confirm=_confirm(
                 "Do the step again?",
                 "Only if you know that it had no effect: otherwise it has two.",
@@ -190,7 +205,7 @@ def _resolutions(run: Run) -> list[Element]:
         Button(
             "Stop",
             names.RESOLVE_STOP,
-            value=run.id,
+            value=value,
             style="danger",
             confirm=_confirm("Stop this run?", "No further step is done.", "Stop", "danger"),
         ),

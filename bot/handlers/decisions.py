@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from bot import names
-from bot.blocks.run_buttons import read_step_value, retryable, waiting_steps
+from bot.blocks.run_buttons import read_cut_off_value, read_step_value, retryable, waiting_steps
 from bot.handlers.items import PressItem
 from bot.services import BotServices
 from core.errors import InvalidRequestError
@@ -92,7 +92,8 @@ class Decisions:
             run_id, step = read_step_value(item.value)
             await workflows.confirm(run_id, step, item.user, item.action == names.STEP_DONE)
         elif item.action in _RESOLUTIONS:
-            await workflows.resolve(item.value, item.user, _RESOLUTIONS[item.action])
+            run_id, cut_off = read_cut_off_value(item.value)
+            await workflows.resolve(run_id, item.user, _RESOLUTIONS[item.action], cut_off)
 
     async def typed(self, verb: str, rest: str, user: str, place: Place) -> str:
         """One of `VERBS`, with what follows it: a run's id, and what the verb takes.

@@ -26,7 +26,7 @@ from core.workflows.planning import Planner
 from core.workflows.run import Run, RunState, StepProgress
 from core.workflows.signatures import Decision
 from core.workflows.signing import RunExpiredError, Signing
-from core.workflows.steering import Resolution, Steering
+from core.workflows.steering import CutOff, Resolution, Steering
 from core.workflows.verdict import Judge, Verdict
 
 _PASSED = {GuardrailState.MET, GuardrailState.OVERRIDDEN}
@@ -196,10 +196,12 @@ class WorkflowService:
         await self._steering.cancel(run, user)
         return await self._steered(run)
 
-    async def resolve(self, run_id: str, user: str, resolution: Resolution) -> Run:
+    async def resolve(
+        self, run_id: str, user: str, resolution: Resolution, about: CutOff | None = None
+    ) -> Run:
         """Say what is so with a step that was cut off; see `Steering.resolve`."""
         run = await self._store.find(run_id)
-        await self._steering.resolve(run, user, resolution)
+        await self._steering.resolve(run, user, resolution, about)
         return await self._steered(run)
 
     async def confirm(

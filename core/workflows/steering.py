@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from core.errors import InvalidRequestError, NotAllowedError
 from core.security.permissions import Permissions
@@ -26,6 +27,13 @@ class Resolution(StrEnum):
     DONE = "done"
     REPEAT = "repeat"
     STOP = "stop"
+
+
+class CutOff(NamedTuple):
+    """A step that was cut off in the middle, in its so many-th attempt."""
+
+    step_id: str
+    attempts: int
 
 
 class Steering:
@@ -52,18 +60,20 @@ class Steering:
         if not await self._store.transition(run.id, _OPEN, RunState.CANCELLED, user, reason):
             raise InvalidRequestError(f"The run is {run.state} and cannot be cancelled.")
 
-    async def resolve(self, run: Run, user: str, resolution: Resolution) -> None:
-        """Say what is so with the first step that was cut off in the middle.
+    async def resolve(
+        self, run: Run, user: str, resolution: Resolution, about: CutOff | None = None
+    ) -> None:
+        """Say what is so with a step that was cut off in the middle.
+
+        Args:
+            about: which; the first where it is None. A word about an earlier attempt, which comes
+                late or a second time, is none about this one.
 
         Raises:
             NotAllowedError: the person is none of those who may countersign the run.
             InvalidRequestError: no step waits for this.
         """
-        position = next(
-            (at for at, step in enumerate(run.steps) if step.state is StepState.UNKNOWN), None
-        )
-        if run.state.final or position is None:
-            raise InvalidRequestError("No step of this run waits for a person's word.")
+        position = _cut_off(run, about)
         await self._require_signer(run, user, (), "decide about a step that was cut off")
         if resolution is Resolution.STOP:
             waiting = {RunState.ATTENTION, RunState.RUNNING}
@@ -174,6 +184,16 @@ class Steering:
 
     async def _require(self, run: Run, user: str, right: Right, what: str) -> None:
         await self._permissions.require(user, right, run.plan.workflow, run.place.channel, what)
+
+
+def _cut_off(run: Run, about: CutOff | None) -> int:
+    """The position of the step that a word is about."""
+    if not run.state.final:
+        for position, step in enumerate(run.steps):
+            named = about is None or about == (step.step_id, step.attempts)
+            if step.state is StepState.UNKNOWN and named:
+                return position
+    raise InvalidRequestError("No step of this run waits for a person's word.")
 
 
 def _manual(run: Run, step_id: str) -> tuple[int, PlannedStep]:

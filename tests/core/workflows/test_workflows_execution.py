@@ -14,7 +14,7 @@ from core.errors import InvalidRequestError, NotAllowedError
 from core.records import Risk
 from core.store.tables import runs
 from core.workflows.run import Run, RunState, StepState
-from core.workflows.steering import Resolution
+from core.workflows.steering import CutOff, Resolution
 from tests.core.workflows.countersigning import IN_FREEZE, World, at
 from tests.core.workflows.parts import ALICE, BOB, CAROL, DAVE, DEPLOYS, LEAD, Hang
 from tests.support.until import until
@@ -309,6 +309,22 @@ async def test_a_run_begins_once_and_each_step_is_done_once_whoever_asks(world: 
     assert world.times("only once") == 1
     begun_entries = [e for e in await world.entries(run.id) if e.action == "run.running"]
     assert len(begun_entries) == 1
+
+
+async def test_a_word_about_an_earlier_cut_off_is_none_about_the_next(world: World) -> None:
+    run = await signed(world, "hang", "cut again")
+    await cut_off(world, run, "file.hang")
+    await world.execution.carry_out(run.id, 0)
+    first = CutOff(run.plan.steps[0].id, 1)
+    with engine_down(world), pytest.raises(ConnectionError):
+        await world.service.resolve(run.id, BOB, Resolution.REPEAT, first)
+    await cut_off(world, run, "file.hang", generation=1)
+    await world.execution.carry_out(run.id, 1)
+    assert (await world.service.get(run.id)).state is RunState.ATTENTION
+    with pytest.raises(InvalidRequestError, match="No step of this run waits"):
+        await world.service.resolve(run.id, BOB, Resolution.REPEAT, first)
+    await world.service.resolve(run.id, BOB, Resolution.STOP, first._replace(attempts=2))
+    assert world.times("cut again") == 2
 
 
 async def test_a_step_cut_off_that_must_not_be_repeated_is_asked_about_after_every_cut(
