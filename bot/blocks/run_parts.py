@@ -194,7 +194,7 @@ def progress_line(run: Run) -> str:
     states = {step.step_id: step.state for step in run.steps}
     own = [step for at, step in enumerate(run.plan.steps) if at not in aside]
     done = sum(states.get(step.id) is StepState.SUCCEEDED for step in own)
-    return f"{done} of {len(own)} steps done"
+    return f"{done} of {len(own)} {'step' if len(own) == 1 else 'steps'} done"
 
 
 def risk(value: Risk) -> list[RichTextElement]:
