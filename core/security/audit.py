@@ -111,6 +111,7 @@ class AuditLog:
 
     async def entries(self, after: int = 0) -> AsyncGenerator[AuditEntry, None]:
         """The entries with a number above `after`, oldest first."""
+        # A cursor of PostgreSQL lives in a transaction, which only a snapshot has.
         async with self._database.read(snapshot=True) as connection:
             async for entry in _entries(connection, after):
                 yield entry
