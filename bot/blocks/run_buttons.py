@@ -99,7 +99,12 @@ def _about(run: Run) -> list[Element]:
 def _asked(run: Run) -> list[Block]:
     """For each step that waits for a person's word the buttons that give it."""
     blocks: list[Block] = []
-    if any(step.state is StepState.UNKNOWN for step in run.steps):
+    cut_off = [step for step in run.steps if step.state is StepState.UNKNOWN]
+    if cut_off:
+        if len(cut_off) > 1:
+            names_of = {step.id: title(step) for step in run.plan.steps}
+            first = names_of[cut_off[0].step_id]
+            blocks.append(note(f"{len(cut_off)} steps were cut off. First, about: {first}"))
         blocks.append(ActionsBlock(_resolutions(run), block_id=f"resolve:{run.id}"))
     waiting = waiting_steps(run)
     for position, step in enumerate(waiting[:_ASKED]):

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 from bot import names
 from bot.blocks.layout import TEXT_LIMIT, total
-from bot.blocks.run_buttons import read_step_value
+from bot.blocks.run_buttons import read_cut_off_value, read_step_value
 from bot.blocks.run_card import run_card
 from bot.slack.fitting import fitted
 from core.workflows.run import RunState, StepState
+from core.workflows.steering import CutOff
 from tests.bot.blocks.inspection import objects, shown
 from tests.bot.blocks.samples import CARD, NOW, progressed, run, staged
 
@@ -116,6 +117,17 @@ def test_a_manual_step_shows_its_values_and_its_two_buttons() -> None:
     assert read_step_value(buttons[names.STEP_DONE]["value"]) == (asked.id, "look")
     assert buttons[names.STEP_NOT_DONE]["confirm"]["style"] == "danger"
     assert names.RESOLVE_DONE not in buttons
+
+
+def test_of_several_steps_that_were_cut_off_the_buttons_are_about_the_first() -> None:
+    made = staged(1)
+    states = {"test": StepState.UNKNOWN, "scan": StepState.UNKNOWN}
+    asked = run(RunState.ATTENTION, "x", plan=made, steps=progressed(made, states))
+    card = run_card(asked, CARD)
+    done = next(o for o in objects(card.blocks) if o.get("action_id") == names.RESOLVE_DONE)
+
+    assert "2 steps were cut off. First, about: Test" in shown(card.blocks)
+    assert read_cut_off_value(done["value"]) == (asked.id, CutOff("test", 1))
 
 
 def test_who_confirmed_a_step_is_named() -> None:
