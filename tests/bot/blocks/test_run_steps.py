@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import cycle
+
+import pytest
 
 from bot import names
 from bot.blocks.layout import TEXT_LIMIT, total
 from bot.blocks.run_buttons import read_cut_off_value, read_step_value
 from bot.blocks.run_card import run_card
+from bot.blocks.run_details import run_details
 from bot.slack.fitting import fitted
-from core.workflows.run import RunState, StepState
+from core.workflows.run import RunState, StepProgress, StepState
 from core.workflows.steering import CutOff
-from tests.bot.blocks.inspection import objects, shown
-from tests.bot.blocks.samples import CARD, NOW, progressed, run, staged
+from tests.bot.blocks.inspection import assert_inert, objects, shown
+from tests.bot.blocks.samples import CARD, HOSTILE, NOW, progressed, run, staged
 
 _DONE = {
     "build": StepState.SUCCEEDED,
@@ -152,6 +156,35 @@ def test_what_was_taken_back_and_what_followed_have_their_sections() -> None:
     assert words.index("Check (web-1)") < words.index("Taken back") < words.index("Undo: Deploy")
     assert words.index("Undo: Deploy") < words.index("After the failure") < words.index("Tell")
     assert "4 of 7 steps done" in words
+
+
+@pytest.mark.parametrize("state", list(RunState))
+def test_hostile_names_items_and_conditions_stay_text(state: RunState) -> None:
+    made = staged(3)
+    steps = tuple(
+        step.model_copy(
+            update={
+                "name": HOSTILE[:120],
+                "description": HOSTILE,
+                "when": HOSTILE,
+                "roles": (HOSTILE,),
+                "each": HOSTILE if step.each else None,
+                "untrusted": (HOSTILE,),
+            }
+        )
+        for step in made.steps
+    )
+    made = made.model_copy(update={"steps": steps})
+    progress = tuple(
+        StepProgress(
+            step_id=step.id, state=now, attempts=2, summary=HOSTILE, output=HOSTILE, by=HOSTILE
+        )
+        for step, now in zip(steps, cycle(StepState), strict=False)
+    )
+    hostile = run(state, plan=made, steps=progress)
+
+    assert_inert(run_card(hostile, CARD).blocks, run_card(hostile, CARD).text)
+    assert_inert(run_details(hostile, CARD, None)["blocks"])
 
 
 def test_a_rollout_over_a_hundred_hosts_fits_while_half_of_them_are_at_work() -> None:
