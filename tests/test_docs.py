@@ -16,6 +16,7 @@ from bot.blocks.help import BY_NAME
 from bot.checking import actions_of
 from bot.cli import app
 from core.automation import AISchedule, AITrigger
+from core.security.policy import Policy
 from core.settings import Settings
 from core.starter import write_starter
 from core.state import AIIntegration, AIModel, AIWorkflow, ApplicationState
@@ -215,6 +216,12 @@ def test_the_examples_are_what_the_records_take() -> None:
             )
             checked += 1
     assert checked >= 10
+
+
+def test_the_policy_in_the_docs_is_one() -> None:
+    trees = [YAML(typ="safe", pure=True).load(snippet.text) for snippet in snippets("yaml")]
+    policies = [tree for tree in trees if isinstance(tree, dict) and "grants" in tree]
+    assert [Policy.model_validate(tree).unknown_roles() for tree in policies] == [set()]
 
 
 def test_every_guardrail_has_an_example() -> None:
