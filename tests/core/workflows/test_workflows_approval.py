@@ -225,20 +225,52 @@ def test_it_is_met_exactly_where_distinct_right_people_fill_every_place(
     assert (approval.missing(here) == ()) is enough
 
 
-@given(approvals, approvals, st.lists(signatures, max_size=8), held_roles)
+small_approvals = st.builds(
+    Approval,
+    needs=st.lists(
+        st.builds(Need, count=st.integers(1, 2), roles=role_sets), min_size=1, max_size=2
+    ).map(tuple),
+    sequential=st.booleans(),
+    four_eyes=st.booleans(),
+    phrase=st.booleans(),
+)
+crowds = st.lists(st.frozensets(st.sampled_from(ROLE_NAMES), min_size=1), min_size=1, max_size=8)
+"""The roles of people who sign one after the other."""
+
+
+@settings(max_examples=400)
+@given(small_approvals, small_approvals, crowds)
 def test_a_tightened_rule_is_met_only_where_both_are(
-    policy: Approval,
-    own: Approval,
-    given_signatures: list[Signature],
-    roles: dict[str, frozenset[str]],
+    policy: Approval, own: Approval, crowd: list[frozenset[str]]
 ) -> None:
     both = policy.tightened(own)
-    here = situation(*given_signatures, roles=roles)
+    people = [f"U{number}" for number, _ in enumerate(crowd)]
+    given_signatures = [
+        signed(person, after=timedelta(minutes=minute)) for minute, person in enumerate(people)
+    ]
+    here = situation(*given_signatures, roles=dict(zip(people, crowd, strict=True)))
     if state(both, here) is GuardrailState.MET:
         assert state(policy, here) is GuardrailState.MET
         assert state(own, here) is GuardrailState.MET
     assert both.phrase == (policy.phrase or own.phrase)
+    assert both.four_eyes == (policy.four_eyes or own.four_eyes)
     assert both.count >= max(policy.count, own.count)
+    assert both.expires_after == min(policy.expires_after, own.expires_after)
+
+
+@settings(max_examples=200)
+@given(small_approvals, crowds)
+def test_a_rule_tightened_by_itself_asks_for_no_more(
+    rule: Approval, crowd: list[frozenset[str]]
+) -> None:
+    people = [f"U{number}" for number, _ in enumerate(crowd)]
+    here = situation(
+        *(signed(person, after=timedelta(minutes=at)) for at, person in enumerate(people)),
+        roles=dict(zip(people, crowd, strict=True)),
+    )
+    assert rule.tightened(rule).count == rule.count
+    if state(rule.tightened(rule), here) is GuardrailState.MET:
+        assert state(rule, here) is GuardrailState.MET
 
 
 def test_the_environment_must_be_one_of_those_allowed() -> None:
