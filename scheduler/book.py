@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -40,27 +41,33 @@ class ScheduleBook:
         self._calendars = {id_: (one, _of_file(one)) for id_, one in files.items()}
         self._planned: dict[str, Planned] = {}
         self._revision: int | None = None
+        self._reading = asyncio.Lock()
 
     @property
     def planned(self) -> Mapping[str, Planned]:
         """By id, as of the last `refresh`."""
         return self._planned
 
+    @property
+    def revision(self) -> int | None:
+        """Another one after each change that `refresh` has found; None before the first."""
+        return self._revision
+
     async def open(self, now: datetime) -> None:
         """Make the configuration's schedules known, from now on where they are new."""
         await self._store.note(self._files.values(), now)
         await self.refresh()
 
-    async def refresh(self) -> bool:
-        """Read what has changed in the database; False where nothing has."""
-        revision = await self._store.revision()
-        if revision == self._revision:
-            return False
-        entries = await self._store.entries(self._files)
-        self._planned = {id_: Planned(e, self._calendar(e.schedule)) for id_, e in entries.items()}
-        self._calendars = {id_: (p.schedule, p.calendar) for id_, p in self._planned.items()}
-        self._revision = revision
-        return True
+    async def refresh(self) -> None:
+        """Read what has changed in the database."""
+        async with self._reading:
+            revision = await self._store.revision()
+            if revision == self._revision:
+                return
+            entries = (await self._store.entries(self._files)).items()
+            self._planned = {id_: Planned(e, self._calendar(e.schedule)) for id_, e in entries}
+            self._calendars = {id_: (p.schedule, p.calendar) for id_, p in self._planned.items()}
+            self._revision = revision
 
     def get(self, schedule_id: str) -> Planned:
         """The schedule with this id.

@@ -40,6 +40,7 @@ class Clock:
         self._inbox = inbox
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._timed: dict[str, Planned] = {}
+        self._timed_at: int | None = None
         self._looked: dict[str, datetime] = {}
         self._behind: set[str] = set()
         self._fresh = datetime.min.replace(tzinfo=UTC)
@@ -50,7 +51,12 @@ class Clock:
         await self._book.open(datetime.now(UTC))
         self._set_timers()
         self._scheduler.add_job(
-            self._follow, "interval", seconds=_FOLLOW_S, id=_FOLLOW, coalesce=True, max_instances=1
+            self._follow,
+            "interval",
+            seconds=_FOLLOW_S,
+            id=_FOLLOW,
+            coalesce=True,
+            misfire_grace_time=None,
         )
         self._scheduler.start()
         await self._catch_up()
@@ -70,7 +76,8 @@ class Clock:
             asked = datetime.now(UTC)
             if seen is not None and self._fresh >= seen:
                 return
-            if await self._book.refresh():
+            await self._book.refresh()
+            if self._book.revision != self._timed_at:
                 self._set_timers()
             self._fresh = asked
 
@@ -88,6 +95,7 @@ class Clock:
             await self._look(schedule_id, datetime.now(UTC))
 
     def _set_timers(self) -> None:
+        self._timed_at = self._book.revision
         wanted = {id_: one for id_, one in self._book.planned.items() if not one.entry.paused}
         for schedule_id in self._timed.keys() - wanted.keys():
             self._forget(schedule_id)

@@ -19,6 +19,7 @@ from bot.services import BotServices
 from bot.slack.incoming import straight
 from core.automation import AISchedule
 from core.errors import InvalidRequestError
+from core.ports import PresentationError
 from core.records import Place
 from scheduler.service import next_moments
 
@@ -123,9 +124,19 @@ class ScheduleCommands:
             person = await self._services.directory.person(request.user)
             fields["timezone"] = person.timezone
         schedule = made(fields)
+        await self._require_channel(schedule.channel)
         draft = f"schedule:{request.key}"
         moments = await self._schedules.draft(draft, schedule, request.user)
         return schedule_preview(schedule, moments, datetime.now(UTC), draft)
+
+    async def _require_channel(self, channel: str) -> None:
+        directory = self._services.directory
+        try:
+            there = await directory.can_post_in(await directory.channel_id(channel))
+        except PresentationError as error:
+            raise InvalidRequestError(str(error)) from error
+        if not there:
+            raise InvalidRequestError(f"I am not in {channel}. Invite me with /invite first.")
 
     async def _change(self, change: str, schedule_id: str, user: str, key: str) -> str:
         if change == "pause":

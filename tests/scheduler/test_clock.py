@@ -204,6 +204,21 @@ async def test_one_that_is_added_elsewhere_fires_within_seconds(
     assert counting.accepted[0][0].startswith("soon:2026-11-24T08:0")
 
 
+async def test_it_notices_what_somebody_else_has_read_from_the_book_first(
+    database: Database, inbox: SqlInbox
+) -> None:
+    counting = Counting(inbox)
+    book = book_of(database)
+    clock = Clock(book, counting)
+    with time_machine.travel(NOW - timedelta(seconds=0.5)):
+        await clock.start()
+        await store_of(database).add(schedule("added", "5 8 * * *"), "U0ALICE", None, NOW)
+        await book.refresh()
+        await until(lambda: counting.accepted, "it has fired")
+        clock.close()
+    assert await keys(database) == ["added:2026-11-24T08:05:00+00:00"]
+
+
 async def test_a_firing_that_finds_no_database_comes_when_there_is_one_again(
     database: Database, inbox: SqlInbox
 ) -> None:

@@ -99,6 +99,8 @@ async def test_one_moment_and_a_question_with_everything_that_can_be_said(world:
         ("add x 0 6 * * * colour=red run write-note file=a text=b", "has no 'colour'"),
         ("add x 0 6 * * * misfire=no run write-note file=a text=b", "choose skip, once or all"),
         ("add nightly 0 6 * * * run write-note file=a text=b", "is a schedule 'nightly' already"),
+        ("add x 0 6 * * * channel=#nowhere run write-note file=a text=b", "no channel #nowhere"),
+        ("add x 0 6 * * * channel=here run write-note file=a text=b", "write it as #deploys"),
         ("pause", "Say which schedule: schedules pause ID."),
         ("pause no-such", "There is no schedule 'no-such'. There are: "),
         ("frobnicate", "There is no schedule 'frobnicate'"),
