@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from bot.blocks.layout import Content, Json
 from bot.blocks.run_card import CardContext, run_card
 from bot.blocks.run_details import run_details
+from bot.slack.asking import Asking, askings
 from core.security.policy import Policy
 from core.workflows.run import Run, RunState
 from core.workflows.verdict import Verdict
@@ -39,6 +40,10 @@ class Cards:
         """The modal of a run; `link` leads to its message."""
         judged, context = await self._now(run, file=False)
         return run_details(judged, context, link)
+
+    def askings(self, run: Run) -> list[Asking]:
+        """Who is to be called in its thread, as it is now."""
+        return list(askings(run, self._policy))
 
     async def judged(self, run: Run) -> Run:
         """The run with its guardrails as they are now, where it has not begun."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from datetime import UTC, datetime
 
 from bot.blocks.run_output import Outputs, outputs
 from bot.slack.cards import Cards
@@ -11,10 +13,11 @@ from bot.slack.files import TextFile
 from bot.slack.messenger import RUN_KEY, SlackMessenger
 from core.ports import PostedMessage, PresentationError
 from core.records import Place
-from core.workflows.run import Run
+from core.workflows.run import Run, RunState
 
 OUTPUT_KEY = "output:"
 """Beginning of the key under which a run's long output is posted as a file."""
+_LONGEST_PAUSE_S = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -28,7 +31,9 @@ class SlackPresenter:
     async def present(self, run: Run) -> PostedMessage:
         """Post the run's card in its thread or channel, or update it where it stands.
 
-        Output that the card has no room for follows as a file in its thread, once.
+        Output that the card has no room for follows as a file in its thread, once, and whoever
+        must do something is called there, once. The longer a run goes on, the less often its card
+        changes, because Slack takes about 50 updates a minute.
 
         Raises:
             PresentationError: it could not be shown now.
@@ -41,6 +46,10 @@ class SlackPresenter:
             fresh = False
         if not fresh:
             await self._messenger.update(posted, card)
+        place = Place(channel=posted.channel, thread=posted.thread)
+        for asked in self._cards.askings(run):
+            await self._messenger.call(place, asked.groups, asked.users, asked.text, asked.key)
+        await asyncio.sleep(pause_s(run, datetime.now(UTC)))
         return posted
 
     async def _follows(self, run: Run, posted: PostedMessage, printed: Outputs) -> bool:
@@ -59,3 +68,11 @@ class SlackPresenter:
             _log.warning("the output of run %s is not posted as a file: %s", run.id, error)
             return False
         return True
+
+
+def pause_s(run: Run, now: datetime) -> float:
+    """How long the card of a run that goes on stays as it is, in seconds."""
+    begun = [step.started_at for step in run.steps if step.started_at is not None]
+    if run.state is not RunState.RUNNING or not begun:
+        return 0.0
+    return min(max((now - min(begun)).total_seconds(), 0.0) / 8, _LONGEST_PAUSE_S)

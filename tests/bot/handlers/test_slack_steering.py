@@ -24,6 +24,12 @@ async def test_a_manual_step_is_confirmed_by_who_may_and_a_failed_step_is_retrie
     assert "Read the file." in shown
     assert "Wrote manual.txt." in shown
 
+    async def called() -> list[dict[str, Any]]:
+        replies = await world.pages[BOB].replies(DEPLOYS, card["ts"])
+        return [reply for reply in replies if "<!subteam^S0SRELEADS>" in reply["text"]]
+
+    (call,) = await until(called, "who may confirm is called")
+    assert "Look at it: Read the file." in call["text"]
     await world.pages[BOB].press(waiting, names.STEP_DONE)
     await world.whispered(BOB, "you need the role lead")
     await world.pages[CAROL].press(waiting, names.STEP_DONE)
@@ -36,6 +42,7 @@ async def test_a_manual_step_is_confirmed_by_who_may_and_a_failed_step_is_retrie
     shown = json.dumps(done["blocks"])
     assert "attempt 2" in shown
     assert "3 of 3 steps done in" in shown
+    assert len(await called()) == 1
     assert names.RETRY not in shown
 
 
