@@ -20,6 +20,8 @@ from core.store.schema import may_migrate, migrate
 _READ = "countersign_read"
 _USED = "countersign_used"
 _IDLE_S = 2.0
+# A process that is suspended, or whose machine has gone, must not hold its locks for long.
+_SESSION = {"idle_in_transaction_session_timeout": "10000"}
 
 
 class Database:
@@ -61,8 +63,13 @@ class Database:
     @property
     def sync_url(self) -> str:
         """The same database for libraries that are not asyncio (psycopg, sqlite3)."""
-        driver = "sqlite" if self.is_sqlite else "postgresql+psycopg"
-        return self.url.set(drivername=driver).render_as_string(hide_password=False)
+        if self.is_sqlite:
+            url = self.url.set(drivername="sqlite")
+        else:
+            options = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
+            url = self.url.set(drivername="postgresql+psycopg")
+            url = url.update_query_dict({"options": options})
+        return url.render_as_string(hide_password=False)
 
     async def open(self) -> None:
         """Connect and migrate to the newest schema, where our role may.
@@ -116,7 +123,8 @@ class Database:
 
     def _make_engine(self) -> AsyncEngine:
         if not self.is_sqlite:
-            engine = create_async_engine(self.url, pool_size=10)
+            session = {"server_settings": _SESSION}
+            engine = create_async_engine(self.url, pool_size=10, connect_args=session)
             event.listen(engine.sync_engine, "checkin", _note_use)
             event.listen(engine.sync_engine, "checkout", _ping_after_idling(engine))
             return engine

@@ -11,11 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import create_engine, update
+from sqlalchemy.exc import DBAPIError
 
 from core.errors import ConfigurationError
 from core.replicas import Replica, ReplicaLostError, only_process
-from core.store.database import Database
+from core.store.database import _SESSION, Database
 from core.store.inbox import SqlInbox
 from core.store.showing import Showing
 from core.store.tables import replicas
@@ -121,6 +122,32 @@ async def test_one_that_cannot_reach_the_database_ends_before_others_take_over(
             async with asyncio.timeout(5):
                 await replica.live()
         assert asyncio.get_running_loop().time() - begun < TIMEOUT.total_seconds() * 1.2
+
+
+async def test_a_suspended_process_does_not_hold_its_locks(
+    shared: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(_SESSION, "idle_in_transaction_session_timeout", "300")
+    replica = Replica(shared, "a", TIMEOUT)
+    await replica.join()
+    url = shared.url.render_as_string(hide_password=False)
+    suspended = Database(url)
+    engine = create_engine(suspended.sync_url)  # as the engine of the runs connects
+    try:
+        with engine.connect() as held, pytest.raises(DBAPIError):  # noqa: PT012
+            held.execute(update(replicas).values(name="held"))
+            async with asyncio.timeout(5):
+                await replica.leave()
+            held.execute(update(replicas).values(name="held"))
+        with pytest.raises(DBAPIError):  # noqa: PT012
+            async with suspended.write() as connection:
+                await connection.execute(update(replicas).values(name="held"))
+                async with asyncio.timeout(5):
+                    await replica.leave()
+                await connection.execute(update(replicas).values(name="held"))
+    finally:
+        engine.dispose()
+        await suspended.close()
 
 
 async def test_on_sqlite_all_others_are_dead_at_the_start(database: Database) -> None:

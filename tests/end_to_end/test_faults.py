@@ -60,7 +60,8 @@ class Killer:
         """Start again those that have ended by themselves, because they were taken for dead."""
         for replica in self._cluster.replicas.values():
             if not replica.alive:
-                assert "ReplicaLostError" in replica.said(), f"it ended:\n{replica.tail()}"
+                lost = "another has taken over its work"
+                assert lost in replica.said(), f"it ended:\n{replica.tail()}"
                 self.gave_up += 1
                 await replica.start()
 
@@ -91,7 +92,8 @@ async def live_through(replicas: Cluster, work: FaultyWork, seed: int, kills: in
         ends = Counter(asked.ended for asked in people.asked.values())
         took_s = asyncio.get_running_loop().time() - begun
         print(
-            f"seed {seed}: {killer.kills} kills in {killed_s:.0f} s, all ended after {took_s:.0f} s, {len(people.asked)} runs "
+            f"seed {seed}: {killer.kills} kills in {killed_s:.0f} s, all ended after "
+            f"{took_s:.0f} s, {len(people.asked)} runs "
             f"({', '.join(f'{count} {kind}' for kind, count in kinds.items())}; "
             f"{', '.join(f'{count} {end}' for end, count in ends.items())}), "
             f"{people.questions} times a person was asked whether a step was done, "

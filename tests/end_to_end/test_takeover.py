@@ -170,6 +170,23 @@ async def test_what_a_replica_has_in_hand_when_it_is_stopped_goes_on_at_once(
         await trial.cluster.start()
 
 
+async def test_a_replica_that_was_suspended_finds_its_work_taken_over_and_ends(
+    trial: Trial,
+) -> None:
+    async with trial.cluster.page(ALICE) as alice, trial.cluster.page(BOB) as bob:
+        suspended = await trial.begin(alice, bob, "pause-1")
+        suspended.pause()
+        await trial.card(alice, "pause-1", "Done: ")
+        trial.let_go("pause-1")  # it wakes up with its step done, and would go on
+        suspended.resume()
+        assert await suspended.ended() != 0
+        assert "another has taken over its work" in suspended.said()
+        assert len(trial.did("pause-1", "hold")) == 2
+        assert len(trial.did("pause-1", "before")) == len(trial.did("pause-1", "after")) == 1
+        await trial.card(alice, "pause-1", "Done: ")
+        await trial.cluster.start()
+
+
 async def test_all_replicas_can_be_killed_at_once(trial: Trial) -> None:
     async with trial.cluster.page(ALICE) as alice, trial.cluster.page(BOB) as bob:
         await trial.begin(alice, bob, "all-1")

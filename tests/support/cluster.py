@@ -79,13 +79,28 @@ class ReplicaProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         await asyncio.shield(self._process.ended)
 
+    def pause(self) -> None:
+        """Stop it as a suspended machine does: it does not know."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    async def ended(self) -> int:
+        """Wait until it has ended by itself, and return its exit code."""
+        assert self._process is not None
+        async with asyncio.timeout(30):
+            return await asyncio.shield(self._process.ended)
+
     async def stop(self) -> int:
         """Ask it to end, and return its exit code."""
         assert self._process is not None
         if self.alive:
             os.kill(self._process.pid, signal.SIGTERM)
-        async with asyncio.timeout(30):
-            return await asyncio.shield(self._process.ended)
+        return await self.ended()
 
     def said(self) -> str:
         """What it has written since it was started last."""
