@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 
 from dbos import (
     DBOS,
@@ -24,10 +25,14 @@ from core.errors import ConfigurationError
 from core.store.database import Database
 from core.store.schema import PREPARE
 from core.workflows.execution import Execution
+from core.workflows.run import Run
 
 _PROTOCOL = "countersign-runs-2"  # change only when `execute` takes other arguments than before
 _GIVEN_UP = {"ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
 _CRASHES = 1000  # in one generation, before DBOS gives it up
+
+# The task that carries a run out inherits what is set where it is started.
+_KNOWN: ContextVar[Run | None] = ContextVar("known run", default=None)
 
 
 @DBOS.dbos_class()
@@ -86,10 +91,18 @@ class RunEngine(DBOSConfiguredInstance):
         """Take over the runs that were under way in replicas which are dead; repeatable."""
         await asyncio.to_thread(DBOS._recover_pending_workflows, replicas)
 
-    async def start(self, run_id: str, generation: int) -> None:
-        """Give a generation of a run to the engine; does nothing where it has it already."""
-        with SetWorkflowID(_workflow_id(run_id, generation)):
-            await DBOS.start_workflow_async(self.execute, run_id, generation)
+    async def start(self, run_id: str, generation: int, known: Run | None = None) -> None:
+        """Give a generation of a run to the engine; does nothing where it has it already.
+
+        Args:
+            known: the run as it was just written, which then need not be read again.
+        """
+        token = _KNOWN.set(known)
+        try:
+            with SetWorkflowID(_workflow_id(run_id, generation)):
+                await DBOS.start_workflow_async(self.execute, run_id, generation)
+        finally:
+            _KNOWN.reset(token)
 
     async def missing(self, asked: Sequence[tuple[str, int]]) -> list[tuple[str, int, str]]:
         """Which of these runs, by id and generation, the engine does not have.
@@ -118,7 +131,7 @@ class RunEngine(DBOSConfiguredInstance):
     @DBOS.workflow(max_recovery_attempts=_CRASHES)
     async def execute(self, run_id: str, generation: int) -> None:
         """The one workflow: whatever the run, and whatever was done of it before."""
-        await self._execution.carry_out(run_id, generation)
+        await self._execution.carry_out(run_id, generation, _KNOWN.get())
 
 
 def _workflow_id(run_id: str, generation: int) -> str:

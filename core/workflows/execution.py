@@ -32,10 +32,14 @@ class Execution:
         self._store = tools.store
         self._admission = admission
 
-    async def carry_out(self, run_id: str, generation: int) -> None:
-        """Do what can be done of a run without a person, or nothing where it is not its turn."""
+    async def carry_out(self, run_id: str, generation: int, known: Run | None = None) -> None:
+        """Do what can be done of a run without a person, or nothing where it is not its turn.
+
+        Args:
+            known: the run as it was just written, where it was here.
+        """
         try:
-            segment = await self._enter(run_id, generation)
+            segment = await self._enter(run_id, generation, known)
             while segment is not None:
                 if await self._finish(segment, await self._walk(segment)):
                     return
@@ -43,9 +47,9 @@ class Execution:
         except SupersededError as stop:
             _log.info("%s", stop)
 
-    async def _enter(self, run_id: str, generation: int) -> Segment | None:
+    async def _enter(self, run_id: str, generation: int, known: Run | None) -> Segment | None:
         try:
-            run = await self._store.get(run_id)
+            run = known or await self._store.get(run_id)
         except UnreadableRunError as error:
             begun, approved = {RunState.RUNNING, RunState.ATTENTION}, {RunState.APPROVED}
             await self._store.transition(run_id, begun, RunState.FAILED, ENGINE, str(error))

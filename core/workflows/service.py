@@ -127,7 +127,7 @@ class WorkflowService:
         run = run.model_copy(update={"state": RunState.APPROVED, "guardrails": verdict.results})
         if not await self._store.create(run):
             return await self._settle(run_id)
-        await self._engine.start(run_id, run.generation)
+        await self._engine.start(run_id, run.generation, known=run)
         self._display.touch()
         return run
 

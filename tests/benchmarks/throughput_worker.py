@@ -158,8 +158,8 @@ async def _countersign(
     ended: dict[str, asyncio.Event] = {}
     carry_out = heart.execution.carry_out
 
-    async def watched(run_id: str, generation: int) -> None:
-        await carry_out(run_id, generation)
+    async def watched(run_id: str, generation: int, known: Run | None = None) -> None:
+        await carry_out(run_id, generation, known)
         ended.setdefault(run_id, asyncio.Event()).set()
 
     heart.execution.carry_out = watched  # type: ignore[method-assign]

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 def engine_down(world: World) -> Iterator[None]:
     """The engine cannot be started now."""
 
-    async def start(run_id: str, generation: int) -> None:
+    async def start(run_id: str, generation: int, known: Run | None = None) -> None:
         raise ConnectionError("the engine's database is away")
 
     with pytest.MonkeyPatch.context() as patch:
