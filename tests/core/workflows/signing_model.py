@@ -72,6 +72,7 @@ class Known:
         asked: the plan that was asked for; `stored` the one that is in the table now.
         begun: it was right to begin, once.
         covered: the digest in the table is that of the plan in the table.
+        over: nothing can happen to it any more.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Known:
     presses: list[Press] = field(default_factory=list)
     begun: bool = False
     covered: bool = True
+    over: bool = False
 
     @property
     def deadline(self) -> datetime:

@@ -21,7 +21,7 @@ from core.workflows.signatures import Decision
 from tests.core.workflows.office import ANN, BEN, CARL, DORA, START, Clock, Groups, rules
 from tests.core.workflows.parts import lines, typed
 from tests.core.workflows.replicas import Replica, replica
-from tests.core.workflows.test_workflows_signing_stateful import EVIL, edits, workflows
+from tests.core.workflows.signing_cases import EVIL, edits, workflows
 
 _NUMBERS: Iterator[int] = count(1)
 

@@ -20,7 +20,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
     initialize,
     invariant,
@@ -32,94 +31,22 @@ from sqlalchemy import select, update
 
 from core.errors import CountersignError
 from core.records import Place
-from core.state import AIWorkflow
 from core.store.database import Database
 from core.store.tables import runs, signatures
 from core.workflows.plan import Plan
 from core.workflows.run import Run, RunState, StepProgress
 from core.workflows.signatures import Decision
-from tests.core.workflows.office import ANN, BEN, CARL, DORA, EVE, Clock, Groups, rules
-from tests.core.workflows.parts import lines, step, typed, workflow
+from tests.core.workflows.office import EVE, Clock, Groups, rules
+from tests.core.workflows.parts import lines, typed
 from tests.core.workflows.replicas import Replica, replica
+from tests.core.workflows.signing_cases import EVIL, GROUPS, PEOPLE, REASON, RULES, edits, workflows
 from tests.core.workflows.signing_model import Known, Press, Rule, Town
 from tests.support.postgres import Postgres
 
 T = TypeVar("T")
 
-PEOPLE = (ANN, BEN, CARL, DORA, EVE)
-GROUPS = ("oncall", "leads", "security")
-ANYBODY, SIGNER, SECURITY = (
-    frozenset({"approver", "lead"}),
-    frozenset({"approver"}),
-    frozenset({"security"}),
-)
-_ALWAYS = {"name": "all week", "from": "Mon 00:00", "to": "Mon 00:00"}
-RULES: dict[str, tuple[Rule, list[dict[str, Any]]]] = {
-    "one": (Rule((ANYBODY,)), []),
-    "two": (
-        Rule((ANYBODY, ANYBODY), hours=1),
-        [{"count": 2, "roles": ["approver", "lead"], "expires_after": "1h"}],
-    ),
-    "both": (
-        Rule((SIGNER, SECURITY)),
-        [{"needs": [{"roles": ["approver"]}, {"roles": ["security"]}]}],
-    ),
-    "in-order": (
-        Rule((SIGNER, SECURITY), in_order=True),
-        [{"needs": [{"roles": ["approver"]}, {"roles": ["security"]}], "sequential": True}],
-    ),
-    "typed": (Rule((SIGNER,), phrase=True), [{"roles": ["approver"], "phrase": True}]),
-    "frozen": (Rule((ANYBODY,), frozen=True), [{"type": "freeze", "windows": [_ALWAYS]}]),
-}
-REASON = "Nobody else is awake"
-_RUNS = 2  # at a time, so that most of what happens happens to the same
-EVIL = "what nobody has signed"
-
-
-def workflows() -> list[AIWorkflow]:
-    """One for each rule: an effect, a pause for a person, another effect."""
-    return [
-        workflow(
-            step(line="${parameters.run} first"),
-            {"id": "look", "name": "Look at it", "manual": "Is it well?"},
-            step(step_id="second", line="${parameters.run} second"),
-            id=name,
-            parameters={"run": {"description": "the run"}},
-            guardrails=[{"type": "approval", **g} if "type" not in g else g for g in own],
-        )
-        for name, (_, own) in RULES.items()
-    ]
-
-
-def edits() -> dict[str, Any]:
-    """What somebody who can write to the tables might do to a plan."""
-
-    def line(plan: dict[str, Any]) -> None:
-        plan["steps"][0]["arguments"]["line"] = EVIL
-
-    def later_line(plan: dict[str, Any]) -> None:
-        plan["steps"][2]["arguments"]["line"] = EVIL
-
-    def needs(plan: dict[str, Any]) -> None:
-        plan["guardrails"][0]["needs"] = [{"count": 1, "roles": ["engineer"]}]
-
-    def four_eyes(plan: dict[str, Any]) -> None:
-        plan["guardrails"][0]["four_eyes"] = False
-
-    def expiry(plan: dict[str, Any]) -> None:
-        plan["guardrails"][0]["expires_after"] = "P30D"
-
-    def guardrails(plan: dict[str, Any]) -> None:
-        plan["guardrails"] = []
-
-    def requester(plan: dict[str, Any]) -> None:
-        plan["requester"] = EVE
-
-    def identity(plan: dict[str, Any]) -> None:
-        plan["run_id"] = "0" * 12
-
-    made = (line, later_line, needs, four_eyes, expiry, guardrails, requester, identity)
-    return {edit.__name__: edit for edit in made}
+_RUNS = 2  # under way at a time, so that most of what happens happens to the same
+WHICH = st.integers(0, _RUNS - 1)
 
 
 @dataclass
@@ -141,7 +68,6 @@ class World:
 class Signatures(RuleBasedStateMachine):
     """People, presses, time and vandals."""
 
-    known = Bundle("known")
     world: World
 
     def __init__(self) -> None:
@@ -170,19 +96,29 @@ class Signatures(RuleBasedStateMachine):
 
     # -- what people do
 
-    @initialize(target=known, name=st.sampled_from(list(RULES)), user=st.sampled_from(PEOPLE))
-    def begin(self, name: str, user: str) -> Known:
-        return self._asked(name, user)
+    @initialize(
+        name=st.sampled_from(list(RULES)),
+        user=st.sampled_from(PEOPLE),
+        order=st.permutations(PEOPLE),
+        stages=st.integers(0, 4),
+    )
+    def begin(self, name: str, user: str, order: list[str], stages: int) -> None:
+        self._begin(name, user, order, stages)
 
-    @precondition(lambda self: len(self.runs) < _RUNS)
-    @rule(target=known, name=st.sampled_from(list(RULES)), user=st.sampled_from(PEOPLE))
-    def ask(self, name: str, user: str) -> Known:
-        return self._asked(name, user)
+    @precondition(lambda self: len(self._live()) < _RUNS)
+    @rule(
+        name=st.sampled_from(list(RULES)),
+        user=st.sampled_from(PEOPLE),
+        order=st.permutations(PEOPLE),
+        stages=st.integers(0, 4),
+    )
+    def ask(self, name: str, user: str, order: list[str], stages: int) -> None:
+        self._begin(name, user, order, stages)
 
-    def _asked(self, name: str, user: str) -> Known:
+    def _begin(self, name: str, user: str, order: list[str], stages: int) -> None:
         known = self.do(self._ask(name, user))
         self.runs.append(known)
-        return known
+        self._go_far(known, order, stages)
 
     async def _ask(self, name: str, user: str) -> Known:
         one = self.world.replicas[0]
@@ -208,15 +144,14 @@ class Signatures(RuleBasedStateMachine):
         return Known(run_id, RULES[name][0], user, self.now, content, content)
 
     @rule(
-        known=known,
+        which=WHICH,
         user=st.sampled_from(PEOPLE),
         decision=st.sampled_from([Decision.APPROVE] * 5 + [Decision.DENY]),
         right_phrase=st.booleans(),
         at=st.integers(0, 1),
     )
-    def press(
-        self, known: Known, user: str, decision: Decision, right_phrase: bool, at: int
-    ) -> None:
+    def press(self, which: int, user: str, decision: Decision, right_phrase: bool, at: int) -> None:
+        known = self._pick(which)
         self._press(known, user, decision, right_phrase, at)
 
     def _press(
@@ -232,13 +167,14 @@ class Signatures(RuleBasedStateMachine):
         self._note(known)
 
     @rule(
-        known=known,
+        which=WHICH,
         first=st.sampled_from(PEOPLE),
         second=st.sampled_from(PEOPLE),
         denies=st.booleans(),
     )
-    def press_at_once(self, known: Known, first: str, second: str, denies: bool) -> None:
+    def press_at_once(self, which: int, first: str, second: str, denies: bool) -> None:
         """Two people, or one with two fingers, on two replicas; one approves, the other maybe."""
+        known = self._pick(which)
         other = Decision.DENY if denies else Decision.APPROVE
 
         async def both() -> list[bool]:
@@ -252,8 +188,9 @@ class Signatures(RuleBasedStateMachine):
             assert sum(taken) < 2
         self._note(known)
 
-    @rule(known=known, user=st.sampled_from(PEOPLE), at=st.integers(0, 1))
-    def break_glass(self, known: Known, user: str, at: int) -> None:
+    @rule(which=WHICH, user=st.sampled_from(PEOPLE), at=st.integers(0, 1))
+    def break_glass(self, which: int, user: str, at: int) -> None:
+        known = self._pick(which)
         waited = self._run(known).state is RunState.AWAITING
         again = any(p.user == user and p.kind == "break_glass" for p in known.presses)
         press = Press(user, None, "break_glass", self.now, known.stored)
@@ -273,8 +210,10 @@ class Signatures(RuleBasedStateMachine):
             assert known.covered or not taken
         self._note(known)
 
-    @rule(known=known, user=st.sampled_from(PEOPLE), at=st.integers(0, 1))
-    def cancel(self, known: Known, user: str, at: int) -> None:
+    @rule(which=WHICH, user=st.sampled_from(PEOPLE), at=st.integers(0, 1))
+    def cancel(self, which: int, user: str, at: int) -> None:
+        known = self._pick(which)
+
         async def attempt() -> bool:
             try:
                 await self.world.replicas[at].service.cancel(known.id, user)
@@ -287,16 +226,21 @@ class Signatures(RuleBasedStateMachine):
 
     # -- what the machinery does
 
-    @rule(known=known, by=st.sampled_from([(0,), (1,), (0, 1)]))
-    def carry_out(self, known: Known, by: tuple[int, ...]) -> None:
+    @rule(which=WHICH, by=st.sampled_from([(0,), (1,), (0, 1)]))
+    def carry_out(self, which: int, by: tuple[int, ...]) -> None:
         """By one replica, or by both at once."""
+        known = self._pick(which)
         self._carry_out(known, by)
 
-    @rule(known=known, order=st.permutations(PEOPLE), stages=st.integers(1, 4))
-    def go_far(self, known: Known, order: list[str], stages: int) -> None:
+    @rule(which=WHICH, order=st.permutations(PEOPLE), stages=st.integers(1, 4))
+    def go_far(self, which: int, order: list[str], stages: int) -> None:
+        self._go_far(self._pick(which), order, stages)
+
+    def _go_far(self, known: Known, order: list[str], stages: int) -> None:
         """As a run mostly goes: everybody signs, it begins, it is confirmed, it goes on."""
-        for turn, user in enumerate(order):
-            self._press(known, user, Decision.APPROVE, True, turn % 2)
+        if stages > 0:
+            for turn, user in enumerate(order):
+                self._press(known, user, Decision.APPROVE, True, turn % 2)
         if stages > 1:
             self._carry_out(known, (0,))
         if stages > 2:
@@ -324,8 +268,9 @@ class Signatures(RuleBasedStateMachine):
         else:
             assert after.state is before.state
 
-    @rule(known=known, user=st.sampled_from(PEOPLE), at=st.integers(0, 1))
-    def confirm(self, known: Known, user: str, at: int) -> None:
+    @rule(which=WHICH, user=st.sampled_from(PEOPLE), at=st.integers(0, 1))
+    def confirm(self, which: int, user: str, at: int) -> None:
+        known = self._pick(which)
         self._confirm(known, user, at)
 
     def _confirm(self, known: Known, user: str, at: int) -> None:
@@ -372,13 +317,15 @@ class Signatures(RuleBasedStateMachine):
         self.do(self.world.replicas[1].delegations.back(user))
         self.town.away.pop(user, None)
 
-    @rule(known=known, how=st.sampled_from(list(edits())), covered=st.booleans())
-    def tamper(self, known: Known, how: str, covered: bool) -> None:
+    @rule(which=WHICH, how=st.sampled_from(list(edits())), covered=st.booleans())
+    def tamper(self, which: int, how: str, covered: bool) -> None:
         """Alter the stored plan; with `covered`, its digest in the table too."""
+        known = self._pick(which)
         self.do(self._store_plan(known, how, covered))
 
-    @rule(known=known)
-    def put_back(self, known: Known) -> None:
+    @rule(which=WHICH)
+    def put_back(self, which: int) -> None:
+        known = self._pick(which)
         self.do(self._store_plan(known, None, True))
 
     async def _store_plan(self, known: Known, how: str | None, covered: bool) -> None:
@@ -404,14 +351,16 @@ class Signatures(RuleBasedStateMachine):
 
     @invariant()
     def nothing_has_begun_that_was_not_right(self) -> None:
-        async def begun() -> set[str]:
-            query = select(runs.c.id).where(
-                runs.c.id.in_([known.id for known in self.runs]), runs.c.begun_at.is_not(None)
-            )
+        async def rows() -> list[Any]:
+            ids = [known.id for known in self.runs]
+            query = select(runs.c.id, runs.c.begun_at, runs.c.state).where(runs.c.id.in_(ids))
             async with self.world.replicas[1].database.read() as connection:
-                return set((await connection.execute(query)).scalars())
+                return list((await connection.execute(query)).all())
 
-        assert self.do(begun()) == {known.id for known in self.runs if known.begun}
+        now = {row.id: row for row in self.do(rows())}
+        for known in self.runs:
+            known.over = RunState(now[known.id].state).final
+            assert (now[known.id].begun_at is not None) == known.begun
 
     def teardown(self) -> None:
         async def end() -> None:
@@ -424,6 +373,14 @@ class Signatures(RuleBasedStateMachine):
         self.do(end())
 
     # -- helpers
+
+    def _live(self) -> list[Known]:
+        return [known for known in self.runs if not known.over]
+
+    def _pick(self, which: int) -> Known:
+        """One of the runs that have not ended; an ended one only where all have."""
+        some = self._live() or self.runs
+        return some[which % len(some)]
 
     def _run(self, known: Known) -> Run:
         return self.do(self.world.replicas[0].store.get(known.id))
