@@ -156,7 +156,9 @@ class Forms:
         offer = f"again:{run.id}"
         arguments = dict(run.plan.arguments)
         await self._services.offers.save(offer, run.plan.workflow, arguments, f"again: {run.id}")
-        return self._form(press, self._workflow(run.plan.workflow), offer, arguments)
+        # The new card stands beside the old one, not below it: people must see it.
+        beside = press.model_copy(update={"thread": press.inside})
+        return self._form(beside, self._workflow(run.plan.workflow), offer, arguments)
 
     async def _run_view(self, press: PressItem) -> Json:
         glass = press.value.startswith(names.MENU_GLASS)

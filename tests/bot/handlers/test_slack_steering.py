@@ -173,11 +173,10 @@ async def test_a_run_is_asked_for_again_with_changes(world: World) -> None:
     taken = await world.pages[ALICE].post("submit", view_id=view["id"], values=values)
     assert taken["ok"], taken
 
-    async def again() -> bool:
-        replies = await world.pages[ALICE].replies(DEPLOYS, card["ts"])
-        return any("on second.txt" in reply["text"] for reply in replies)
-
-    await until(again, "the new card in the thread of the old one")
+    again = await world.card(DEPLOYS, "on second.txt")
+    shown = json.dumps(again["blocks"])
+    assert "typed by a person, form, " in shown
+    assert "typed by a person, /ops run, " in shown
 
 
 async def test_runs_are_narrowed_and_opened_from_the_list(world: World) -> None:
