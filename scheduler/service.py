@@ -24,6 +24,7 @@ from scheduler.book import Planned, ScheduleBook
 from scheduler.cron import Calendar
 
 _MOST = 1000
+_NAMED = 50
 
 
 class Following(Protocol):
@@ -65,11 +66,13 @@ class ScheduleService:
         Raises:
             NotFoundError: there is none that `user` may see.
         """
-        known = {one.schedule.id: one for one in await self.visible(user)}
-        if schedule_id not in known:
-            names = ", ".join(known) or "none"
+        await self._book.refresh()
+        planned = self._book.planned.get(schedule_id)
+        if planned is None or not await self._sees(user, planned.schedule):
+            known = [one.schedule.id for one in await self.visible(user)]
+            names = ", ".join(known[:_NAMED]) or "none"
             raise NotFoundError(f"There is no schedule '{schedule_id}'. There are: {names}.")
-        return known[schedule_id]
+        return planned
 
     def upcoming(self) -> dict[str, datetime | None]:
         """For each schedule's id the moment of its next firing; None where there is none."""
