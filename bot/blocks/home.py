@@ -185,8 +185,8 @@ def _schedules(
     lines: list[list[RichTextElement]] = []
     for schedule in schedules[:_MOST]:
         firing = upcoming.get(schedule.id)
-        after = firing.strftime("%a %Y-%m-%d %H:%M %Z") if firing else "never"
-        lines.append([bold(schedule.name), text(f" in {schedule.channel} · next {after}")])
+        when = f"next {firing:%a %Y-%m-%d %H:%M %Z}" if firing else "paused or over"
+        lines.append([bold(schedule.name), text(f" in {schedule.channel} · {when}")])
     return [
         rich(paragraph([text("By the clock:")]), bullets(*lines)),
         *_rest(len(schedules), _MOST),
