@@ -103,7 +103,7 @@ def heading(run: Run) -> str:
     if run.state is RunState.ATTENTION and waiting_steps(run):
         return "Waits for a person"
     held = any(result.state is GuardrailState.WAITING for result in run.guardrails)
-    if run.state is RunState.APPROVED and held:
+    if run.state is RunState.APPROVED and (held or run.reason):
         return "Approved, waits for its turn"
     return TITLES[run.state]
 
