@@ -1,1 +1,1 @@
-"""The clock: schedules become firings here, and nothing else happens."""
+"""Schedules become firings here, by the clock; what firings lead to is core's."""

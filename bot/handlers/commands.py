@@ -65,7 +65,7 @@ class Commands:
             "policy": lambda typed: people.policy(typed.user, typed.place, typed.rest),
             "workflows": lambda typed: look.workflows(typed.user, typed.place, typed.rest.strip()),
             "assistants": lambda _: look.assistants(),
-            "schedules": ScheduleCommands(services).typed,
+            "schedules": self._schedules,
             "models": lambda _: look.models(),
             "status": lambda _: look.status(),
         }
@@ -94,6 +94,11 @@ class Commands:
         messenger = self._services.messenger
         place = item.place or Place(channel=await messenger.direct_channel(item.user))
         await messenger.whisper(place, item.user, answer)
+
+    async def _schedules(self, typed: Typed) -> Content:
+        return await ScheduleCommands(self._services).typed(
+            typed.key, typed.user, typed.place, typed.rest
+        )
 
     async def _help(self, typed: Typed) -> Content:
         command = self._services.settings.command
