@@ -96,13 +96,11 @@ class Delegations:
             NotAllowedError: the policy has no delegation, or not for any role that they hold.
             InvalidRequestError: it is too long, over already, or to themselves.
         """
-        rule = self._rule
-        if rule is None:
-            raise NotAllowedError("Nobody can stand in for you: policy.yaml has no delegation.")
-        if held.isdisjoint(rule.roles):
-            raise NotAllowedError(
-                f"You can lend the role {' or '.join(rule.roles)} (policy.yaml) and hold none."
-            )
+        try:
+            rule = self._allowing(held)
+        except NotAllowedError as refusal:
+            await self._audit.record(user, "delegation.refused", user, {"why": str(refusal)})
+            raise
         if delegate == user or not _SLACK_USER.match(delegate):
             raise InvalidRequestError("Name another person of this workspace, such as @name.")
         now = self._clock()
@@ -129,6 +127,16 @@ class Delegations:
             if gone.rowcount:
                 await self._audit.append(connection, user, "delegation.ended", user, {})
         return bool(gone.rowcount)
+
+    def _allowing(self, held: frozenset[str]) -> DelegationRule:
+        if self._rule is None:
+            raise NotAllowedError("Nobody can stand in for you: policy.yaml has no delegation.")
+        if held.isdisjoint(self._rule.roles):
+            raise NotAllowedError(
+                f"You can lend the role {' or '.join(self._rule.roles)} (policy.yaml) "
+                "and hold none."
+            )
+        return self._rule
 
     async def _save(self, connection: AsyncConnection, made: Delegation) -> None:
         await connection.execute(delete(delegations).where(delegations.c.user == made.user))

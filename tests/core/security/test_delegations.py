@@ -103,6 +103,7 @@ async def test_nobody_delegates_where_the_policy_has_no_rule(
     here = office(database, tmp_path, rules(delegation=None))
     with pytest.raises(NotAllowedError, match="has no delegation"):
         await away(here, BEN, EVE)
+    assert await here.entries() == [(BEN, "delegation.refused")]
     lending = office(database, tmp_path)
     await away(lending, BEN, EVE)
     assert await here.roles.on_behalf(EVE) == {}

@@ -117,7 +117,11 @@ async def test_altered_it_has_no_further_effect(
         done = [line for line in lines(tmp_path / "lines") if line.startswith(run.id)]
         begun = [f"{run.id} first"] if moment == "after it has begun" else []
         assert (how, done) == (how, begun)
-        assert ended.state in {RunState.AWAITING, RunState.BLOCKED}, (how, ended.reason)
+        if moment == "before signing":
+            assert ended.state in {RunState.AWAITING, RunState.BLOCKED}, (how, ended.reason)
+        else:
+            assert ended.state is RunState.BLOCKED, (how, ended.reason)
+            assert "The plan is not the one that was signed" in ended.reason
     assert EVIL not in lines(tmp_path / "lines")
 
 

@@ -185,7 +185,9 @@ async def test_nothing_is_signed_at_the_very_moment_of_expiry(here: Office) -> N
     for attempt in (approve(here, run, BEN), here.signing.break_glass(run.id, DORA, REASON)):
         with pytest.raises(RunExpiredError):
             await attempt
+    assert (await verdict(here, run)).expired
     here.clock.now = late
+    assert not (await verdict(here, run)).expired
     await approve(here, run, BEN)
     assert (await verdict(here, run)).met
 
