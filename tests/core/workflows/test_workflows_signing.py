@@ -13,7 +13,7 @@ from sqlalchemy import update
 from core.errors import InvalidRequestError, NotAllowedError
 from core.store.database import Database
 from core.store.tables import runs
-from core.workflows.guardrails import GuardrailState
+from core.workflows.guardrails import GuardrailResult, GuardrailState
 from core.workflows.run import Run
 from core.workflows.signatures import Decision
 from core.workflows.signing import RunExpiredError
@@ -281,3 +281,16 @@ async def test_broken_glass_does_not_outlive_the_role_nor_a_denial(here: Office)
     assert (await verdict(here, run)).met
     await here.signing.sign(run.id, BEN, Decision.DENY)
     assert not (await verdict(here, run)).met
+
+
+def test_a_denial_outweighs_whatever_the_guardrails_say() -> None:
+    met = GuardrailResult(description="A rule", state=GuardrailState.MET, evidence="")
+    for denied in (False, True):
+        verdict = Verdict(
+            results=(met,),
+            approval=GuardrailState.MET,
+            others=GuardrailState.MET,
+            denied=denied,
+            expired=False,
+        )
+        assert verdict.met is not denied
