@@ -23,6 +23,7 @@ from bot.background import Background, load_models, sweep
 from bot.handlers.intake import SOURCE as SLACK
 from bot.handlers.work import SlackWork
 from bot.models import make_orchestrator
+from bot.replicas import ReplicaResponder
 from bot.services import BotServices
 from bot.slack.cards import Cards
 from bot.slack.client import open_client
@@ -50,6 +51,7 @@ from core.security.policy import Roles
 from core.security.reviews import Reviews
 from core.security.secrets import Secrets
 from core.services.ai import AIOrchestratorClient
+from core.services.manager import AIIntegrationManager
 from core.settings import Settings
 from core.state import ApplicationState
 from core.store.database import Database
@@ -157,7 +159,8 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
             book, store, clock, ground.state, work.permissions, work.firings
         )
         requests = InboxWorker(inbox, {}, _SLACK_IN_HAND)
-        services = _bot_services(settings, ground, slack, work, requests, schedules)
+        health = systems(ground.integrations, ReplicaResponder(replica))
+        services = _bot_services(settings, ground, slack, work, requests, schedules, health)
         requests.handle(SLACK, SlackWork(services).handle)
         app = build_bot(services)
 
@@ -327,6 +330,7 @@ def _bot_services(
     work: _Work,
     requests: InboxWorker,
     schedules: ScheduleService,
+    health: AIIntegrationManager,
 ) -> BotServices:
     return BotServices(
         settings=settings,
@@ -341,7 +345,7 @@ def _bot_services(
         orchestrator=ground.orchestrator,
         assistants=work.assistants,
         panel=panel(work.assistants, ground.state.assistants),
-        systems=systems(ground.integrations),
+        systems=health,
         inbox=requests,
         offers=work.offers,
         schedules=schedules,

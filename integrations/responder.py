@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.errors import CountersignError
-from core.services.manager import AIIntegrationManager
+from core.services.manager import AIIntegrationManager, Responder
 from integrations.base import Integration
 from integrations.registry import Integrations
 
@@ -44,6 +44,7 @@ class IntegrationResponder:
         return health.detail
 
 
-def systems(integrations: Integrations) -> AIIntegrationManager:
-    """All integrations, by id."""
-    return AIIntegrationManager([IntegrationResponder(one) for one in integrations], _DEADLINE_S)
+def systems(integrations: Integrations, *others: Responder) -> AIIntegrationManager:
+    """All integrations, by id, and whoever else can be asked for their health."""
+    asked = [IntegrationResponder(one) for one in integrations]
+    return AIIntegrationManager([*asked, *others], _DEADLINE_S)

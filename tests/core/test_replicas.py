@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import create_engine, update
 from sqlalchemy.exc import DBAPIError
 
+from bot.replicas import ReplicaResponder
 from core.errors import ConfigurationError
 from core.replicas import Replica, ReplicaLostError, only_process
 from core.store.database import _SESSION, Database
@@ -56,6 +57,13 @@ async def test_replicas_of_one_name_are_told_apart(shared: Database) -> None:
         assert one.id != two.id
         assert await ids(one) == [one.id, two.id]
         assert [status.name for status in await one.alive()] == ["a", "a"]
+
+
+async def test_the_status_names_the_living(shared: Database) -> None:
+    async with alive(shared, "a") as one, alive(shared, "b") as two, alive(shared, "c") as gone:
+        await gone.leave()
+        said = await ReplicaResponder(two).respond("health")
+    assert said == f"{two.id} (this one), {one.id}"
 
 
 async def test_a_silent_one_is_buried_after_the_timeout_and_not_before(shared: Database) -> None:

@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import select
 
 from core.store.database import Database
-from core.store.tables import audit, run_steps
+from core.store.tables import audit, deliveries, run_steps
 from tests.support.cluster import Cluster, cluster
 from tests.support.countersign import ALICE, BOB
 from tests.support.faulty_work import HOSTS, FaultyWork
@@ -66,7 +66,9 @@ class Killer:
                 await replica.start()
 
 
-async def live_through(replicas: Cluster, work: FaultyWork, seed: int, kills: int) -> People:
+async def live_through(
+    replicas: Cluster, work: FaultyWork, database: Database, seed: int, kills: int
+) -> People:
     """Ask, sign, deny, cancel and decide, while replicas die; until all runs have ended."""
     begun = asyncio.get_running_loop().time()
     chance = random.Random(seed)
@@ -85,7 +87,7 @@ async def live_through(replicas: Cluster, work: FaultyWork, seed: int, kills: in
         async def all_ended() -> bool:
             await killer.supervise()
             await people.look()
-            return not people.open
+            return not people.open and not await in_hand(database)
 
         await replicas.until(all_ended, f"all have ended; open: {people.open}", limit_s=120)
         kinds = Counter(asked.kind for asked in people.asked.values())
@@ -136,19 +138,22 @@ def check_effects(work: FaultyWork, asked: Asked, told: int) -> None:
             pytest.fail(f"{other}: {what}")
 
 
-async def check_tables(url: str, people: People) -> None:
+async def in_hand(database: Database) -> int:
+    """How many of the things that came in have not been worked on."""
+    waiting = deliveries.c.state.in_(["received", "working"])
+    async with database.read() as connection:
+        return len((await connection.execute(select(deliveries.c.key).where(waiting))).all())
+
+
+async def check_tables(database: Database, people: People) -> None:
     """The tables say the same as people saw, and the audit log says nothing else."""
-    database = Database(url)
-    try:
-        async with database.read() as connection:
-            entries = (
-                await connection.execute(
-                    select(audit.c.action, audit.c.subject).order_by(audit.c.sequence)
-                )
-            ).all()
-            steps = (await connection.execute(select(run_steps.c.run_id, run_steps.c.state))).all()
-    finally:
-        await database.close()
+    logged = select(audit.c.action, audit.c.subject).order_by(audit.c.sequence)
+    async with database.read() as connection:
+        entries = (await connection.execute(logged)).all()
+        steps = (await connection.execute(select(run_steps.c.run_id, run_steps.c.state))).all()
+        failed = select(deliveries.c.key, deliveries.c.reason).where(deliveries.c.state == "failed")
+        given_up = (await connection.execute(failed)).all()
+    assert given_up == [], "something that came in was given up"
     by_run = {asked.run_id: asked for asked in people.asked.values()}
     assert {run_id for run_id, _ in steps} == set(by_run), "each run was asked for by a person"
     over: dict[str, str] = {}
@@ -183,9 +188,13 @@ async def test_nothing_is_lost_or_done_twice_whatever_is_killed(
     url = postgres.new_database() if kind == "postgresql" else None
     names = ("a", "b", "c") if url else ("a",)
     async with started(tmp_path, names, url) as (replicas, work):
-        people = await live_through(replicas, work, seed, KILLS // 2)
         file = replicas.home / "data" / "countersign.db"
-        await check_tables(url or f"sqlite+aiosqlite:///{file}", people)
+        database = Database(url or f"sqlite+aiosqlite:///{file}")
+        try:
+            people = await live_through(replicas, work, database, seed, KILLS // 2)
+            await check_tables(database, people)
+        finally:
+            await database.close()
         assert "whole" in await replicas.command("audit", "verify")
     if url:
         postgres.drop(url)
