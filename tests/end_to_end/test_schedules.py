@@ -1,4 +1,4 @@
-"""Schedules that somebody adds in Slack fire once on three replicas, of which one dies in firing."""
+"""Schedules added in Slack fire once on three replicas, of which one dies while it fires."""
 
 from __future__ import annotations
 
