@@ -21,7 +21,7 @@ from bot.slack.directory import SlackDirectory
 from bot.slack.escaping import LinkPolicy, escape_mrkdwn
 from bot.slack.files import TextFile, upload
 from bot.slack.fitting import fitted
-from bot.slack.posts import PostStore
+from bot.slack.posts import Post, PostStore
 from core.ports import Announcement, PostedMessage, PresentationError
 from core.records import Place
 from core.store.database import Database
@@ -234,24 +234,39 @@ class SlackMessenger:
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             earlier = await self._posts.begin(key, place)
-            if earlier is not None:
-                if earlier.posted is not None:
-                    return earlier.posted, False
-                if not await self._posts.take_up(key):
-                    raise PresentationError("Another replica is posting it; looking again soon.")
-                if found := await self._look_for(place, shows, earlier.at):
-                    await self._posts.stands(key, found)
-                    return found, False
+            if earlier and (standing := await self._standing(earlier, place, shows)):
+                return standing, False
             try:
                 posted = await post()
-            except PresentationError as error:
-                if refusal(error):  # it stands nowhere
-                    await self._posts.forget(key)
+            except (PresentationError, asyncio.CancelledError) as error:
+                if isinstance(error, PresentationError) and refusal(error):
+                    await self._posts.forget(key)  # it stands nowhere
                 else:
                     await self._posts.in_doubt(key)
                 raise
             await self._posts.stands(key, posted)
             return posted, True
+
+    async def _standing(
+        self, earlier: Post, place: Place, shows: Callable[[dict[str, Any]], bool]
+    ) -> PostedMessage | None:
+        """Where a message stands that was begun before; None where it is ours to post now.
+
+        Raises:
+            PresentationError: it may be on its way, or another replica may be posting it.
+        """
+        if earlier.posted is not None:
+            return earlier.posted
+        if not await self._posts.take_up(earlier.key):
+            raise PresentationError("Another replica is posting it; looking again soon.")
+        try:
+            found = await self._look_for(place, shows, earlier.at)
+        except (PresentationError, asyncio.CancelledError):
+            await self._posts.in_doubt(earlier.key)
+            raise
+        if found:
+            await self._posts.stands(earlier.key, found)
+        return found
 
     async def _resolved(self, place: Place) -> Place:
         if not place.channel.startswith("#"):

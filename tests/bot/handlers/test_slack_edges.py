@@ -24,12 +24,14 @@ from bot.slack.directory import SlackDirectory
 from bot.slack.escaping import LinkPolicy
 from bot.slack.files import TextFile
 from bot.slack.messenger import SlackMessenger
+from bot.slack.posts import PostStore
 from bot.slack.presenter import SlackPresenter
 from bot.workspace.recorder import Fault
 from bot.workspace.server import WorkspaceServer
 from core.errors import NotAllowedError
 from core.ports import Announcement, PresentationError
 from core.records import Place
+from core.replicas import Replica
 from core.store.database import Database
 from core.store.inbox import SqlInbox
 from core.store.tables import deliveries, posts
@@ -118,6 +120,20 @@ async def test_a_post_whose_answer_was_lost_is_found_and_not_repeated(edge: Edge
 
     assert (await edge.texts()).count("once") == 1
     assert found == await edge.messenger.posted("lost")
+
+
+async def test_what_a_living_replica_has_given_up_another_can_finish(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = Replica(edge.database, "a", timedelta(minutes=1))
+    await replica.join()
+    monkeypatch.setattr(edge.messenger, "_posts", PostStore(edge.database, replica.id))
+    other = PostStore(edge.database, "b")
+    edge.server.workspace.faults.add(Fault(method="chat.postMessage", status=500, after=True))
+    for _ in ("the answer is lost", "it is too early to look"):
+        with pytest.raises(PresentationError):
+            await edge.messenger.say(DEPLOYS, "once", key="lost")
+        assert await other.take_up("lost")
 
 
 async def test_a_post_that_never_went_out_is_posted_later(edge: Edge) -> None:
