@@ -11,7 +11,7 @@ from core.records import Risk
 from core.security.policy import Right, effective_approval
 from core.state import AIAssistant, AIWorkflow, ApplicationState
 from core.workflows.actions import ActionRegistry
-from core.workflows.definition import USUAL_LIMIT, Parameter, StepDefinition, spoken
+from core.workflows.definition import USUAL_LIMIT, Call, Parameter, StepDefinition, StepKind, spoken
 from core.workflows.guardrails import Approval
 from core.workflows.template import references
 
@@ -22,8 +22,8 @@ Written by `countersign docs` from the configuration; edit the files there, not 
 
 A run's card shows all of this for the very plan that is to be signed. The risk of a step whose
 arguments are not all written out here is its action's usual one; the card has the exact one.
-*Escalation* says who is to be called when nobody has signed: it is written down for people and
-checked by `countersign check`; Countersign does not call anybody by itself yet.
+*Escalation* says which roles are called in the run's thread, one after the other, while enough
+people have not signed.
 """
 
 
@@ -64,20 +64,14 @@ def _workflow(
         ]
         yield from _table(("Parameter", "What it is", "Allowed", "If left out"), rows)
         yield ""
-    yield from _table(
-        ("Step", "Action", "Risk", "Time limit"),
-        [
-            (
-                step.name,
-                f"`{step.action}`",
-                str(_risk(actions, step)),
-                spoken(step.time_limit or USUAL_LIMIT),
-            )
-            for step in workflow.steps
-        ],
-    )
+    yield from _steps(actions, workflow.steps)
     yield ""
-    risk = max((_risk(actions, step) for step in workflow.steps), key=lambda found: found.rank)
+    if workflow.on_failure:
+        yield "After a failure, when what was done has been undone where a step says how:"
+        yield ""
+        yield from _steps(actions, workflow.on_failure)
+        yield ""
+    risk = _highest(actions, workflow)
     yield f"- Risk: **{risk}**, environment {workflow.environment}."
     if workflow.targets:
         yield f"- What it touches: {_code(workflow.targets)}."
@@ -138,11 +132,75 @@ def _assistant(state: ApplicationState, assistant: AIAssistant) -> Iterator[str]
         yield f"- For example: “{prompt}”"
 
 
-def _risk(actions: ActionRegistry, step: StepDefinition) -> Risk:
-    action = actions.get(step.action or "")
-    if next(references(step.arguments), None) is not None:
+def _steps(actions: ActionRegistry, steps: Iterable[StepDefinition]) -> Iterator[str]:
+    rows = [
+        ("- " * depth + step.name, _what(step), *_measures(actions, step))
+        for depth, step in _outline(steps)
+    ]
+    yield from _table(("Step", "What it does", "Risk", "Time limit"), rows)
+
+
+def _outline(
+    steps: Iterable[StepDefinition], depth: int = 0
+) -> Iterator[tuple[int, StepDefinition]]:
+    """All steps with how deep they stand in groups."""
+    for step in steps:
+        yield depth, step
+        yield from _outline((*step.parallel, *step.steps), depth + 1)
+
+
+def _what(step: StepDefinition) -> str:
+    """What a step does, and under which conditions."""
+    match step.kind:
+        case StepKind.ACTION:
+            words = f"`{step.action}`"
+        case StepKind.WAIT:
+            words = f"waits {spoken(step.wait or USUAL_LIMIT)}"
+        case StepKind.MANUAL:
+            who = " or ".join(step.roles) or "one of those who may countersign"
+            words = f"{who} does it and confirms: {step.manual}"
+        case StepKind.PARALLEL:
+            words = "all of these at once"
+        case StepKind.SEQUENCE:
+            words = "these, one after the other"
+        case StepKind.FOR_EACH:
+            words = f"these for each of {_list(step)}, {step.batch} at once"
+            words += f", {spoken(step.pause)} between" if step.pause else ""
+    if step.when is not None:
+        words += f", only if `{step.when}`"
+    if step.retry is not None:
+        words += f", up to {step.retry.attempts} times"
+    if step.undo is not None:
+        words += f"; undone by `{step.undo.action}`"
+    return words
+
+
+def _list(step: StepDefinition) -> str:
+    if isinstance(step.for_each, tuple):
+        return _code(step.for_each)
+    return f"`{step.for_each}`"
+
+
+def _measures(actions: ActionRegistry, step: StepDefinition) -> tuple[str, str]:
+    """Risk and time limit, where a step has them."""
+    if step.call is not None:
+        return str(_risk(actions, step.call)), spoken(step.call.time_limit)
+    return "", spoken(step.time_limit) if step.time_limit else ""
+
+
+def _highest(actions: ActionRegistry, workflow: AIWorkflow) -> Risk:
+    """The highest risk of all that the workflow may call, undoing included."""
+    steps = [step for _, step in _outline((*workflow.steps, *workflow.on_failure))]
+    calls = [call for step in steps for call in (step.call, step.undo) if call is not None]
+    risks = [_risk(actions, call) for call in calls]
+    return max(risks, key=lambda risk: risk.rank, default=Risk.READ)
+
+
+def _risk(actions: ActionRegistry, call: Call) -> Risk:
+    action = actions.get(call.action)
+    if next(references(call.arguments), None) is not None:
         return action.risk
-    return action.risk_of(action.read(dict(step.arguments)))
+    return action.risk_of(action.read(dict(call.arguments)))
 
 
 def _starters(state: ApplicationState, workflow: AIWorkflow) -> tuple[str, ...]:
@@ -173,6 +231,9 @@ def _usage(workflow: AIWorkflow, command: str) -> str:
 
 
 def _kind(parameter: Parameter) -> str:
+    if parameter.type == "list":
+        one = _kind(parameter.model_copy(update={"type": "string", "default": None}))
+        return f"list of up to {parameter.max_items}, each: {one}"
     if parameter.choices:
         return _code(str(choice) for choice in parameter.choices)
     if parameter.pattern is not None:
@@ -189,6 +250,8 @@ def _kind(parameter: Parameter) -> str:
 def _default(parameter: Parameter) -> str:
     if parameter.default is None:
         return "must be given"
+    if isinstance(parameter.default, tuple):
+        return _code(parameter.default) or "empty"
     return f"`{parameter.default}`" if parameter.default != "" else "empty"
 
 
