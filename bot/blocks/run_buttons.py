@@ -80,6 +80,12 @@ def read_cut_off_value(value: str) -> tuple[str, CutOff | None]:
     return run, CutOff(step, int(attempts)) if attempts.isdecimal() else None
 
 
+def read_retry_value(value: str) -> tuple[str, int | None]:
+    """The run's id and generation of a button that lets it go on."""
+    run, _, generation = value.partition("/")
+    return run, int(generation) if generation.isdecimal() else None
+
+
 def waiting_steps(run: Run) -> list[PlannedStep]:
     """The manual steps that wait for a person."""
     waiting = {step.step_id for step in run.steps if step.state is StepState.WAITING}
@@ -181,7 +187,7 @@ def _retry(run: Run) -> Button:
     return Button(
         "Retry the failed step",
         names.RETRY,
-        value=run.id,
+        value=f"{run.id}/{run.generation}",
         style="primary",
         confirm=_confirm(
             "Go on at the failed step?",

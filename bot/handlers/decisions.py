@@ -6,7 +6,13 @@ import re
 from collections.abc import Awaitable, Callable
 
 from bot import names
-from bot.blocks.run_buttons import read_cut_off_value, read_step_value, retryable, waiting_steps
+from bot.blocks.run_buttons import (
+    read_cut_off_value,
+    read_retry_value,
+    read_step_value,
+    retryable,
+    waiting_steps,
+)
 from bot.handlers.items import PressItem
 from bot.services import BotServices
 from core.errors import InvalidRequestError
@@ -87,7 +93,8 @@ class Decisions:
         elif item.action == names.CANCEL:
             await workflows.cancel(item.value, item.user)
         elif item.action == names.RETRY:
-            await workflows.retry(item.value, item.user)
+            run_id, generation = read_retry_value(item.value)
+            await workflows.retry(run_id, item.user, generation)
         elif item.action in {names.STEP_DONE, names.STEP_NOT_DONE}:
             run_id, step = read_step_value(item.value)
             await workflows.confirm(run_id, step, item.user, item.action == names.STEP_DONE)

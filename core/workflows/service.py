@@ -212,7 +212,7 @@ class WorkflowService:
         await self._steering.confirm(run, step_id, user, done, comment)
         return await self._steered(run)
 
-    async def retry(self, run_id: str, user: str) -> Run:
+    async def retry(self, run_id: str, user: str, generation: int | None = None) -> Run:
         """Let a failed run begin again from what failed; see `Steering.retry`.
 
         Raises:
@@ -223,7 +223,7 @@ class WorkflowService:
             ruling = await self._admission.rule(run)
             if ruling.after.final:
                 raise InvalidRequestError(f"It cannot go on; ask for it anew. {ruling.reason}")
-        await self._steering.retry(run, user)
+        await self._steering.retry(run, user, generation)
         return await self._steered(run)
 
     async def sweep(self) -> None:

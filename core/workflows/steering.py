@@ -123,10 +123,14 @@ class Steering:
         except InvalidRequestError:
             return
 
-    async def retry(self, run: Run, user: str) -> None:
+    async def retry(self, run: Run, user: str, generation: int | None = None) -> None:
         """Let a failed run begin again from what failed: the same plan, the same signatures.
 
         The caller has checked that the guardrails are met.
+
+        Args:
+            generation: the one whose failure the word is about; None: the last one's. A word that
+                comes late or a second time is none about the next failure.
 
         Raises:
             NotAllowedError: the person may neither start the workflow anew as its requester, nor
@@ -136,6 +140,8 @@ class Steering:
         await self._require_retry(run, user)
         if run.state is not RunState.FAILED:
             raise InvalidRequestError(f"The run is {run.state}; only a failed one can go on.")
+        if generation is not None and generation != run.generation:
+            raise InvalidRequestError("The run has gone on since, and failed again: see its card.")
         again = _again(run)
         if not again:
             raise InvalidRequestError("No step of this run has failed; ask for it anew.")

@@ -271,9 +271,11 @@ async def test_a_failed_run_goes_on_from_what_failed_under_the_same_signatures(
     assert written(world, "t1") == ["before", "told"]
     with pytest.raises(NotAllowedError, match="let this run go on"):
         await world.service.retry(failed.id, DAVE)
-    await world.service.retry(failed.id, ALICE)
+    await world.service.retry(failed.id, ALICE, failed.generation)
     again = await world.ended(failed, RunState.FAILED)
     assert again.steps[1].attempts == 2
+    with pytest.raises(InvalidRequestError, match="gone on since"):  # the same press, late
+        await world.service.retry(failed.id, ALICE, failed.generation)
     action.broken = False
     await world.service.retry(failed.id, CAROL)
     done = await world.ended(failed, RunState.SUCCEEDED)
