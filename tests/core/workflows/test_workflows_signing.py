@@ -280,7 +280,34 @@ async def test_broken_glass_does_not_outlive_the_role_nor_a_denial(here: Office)
     here.groups.members["leads"].add(DORA)
     assert (await verdict(here, run)).met
     await here.signing.sign(run.id, BEN, Decision.DENY)
-    assert not (await verdict(here, run)).met
+    denied = await verdict(here, run)
+    assert not denied.met
+    assert GuardrailState.OVERRIDDEN not in {result.state for result in denied.results}
+
+
+@pytest.mark.parametrize(
+    "change", [{"digest": "sha256:" + "0" * 64}, {"at": START + timedelta(hours=4)}]
+)
+async def test_glass_that_was_broken_for_another_plan_or_too_late_is_whole(
+    here: Office, change: dict[str, Any]
+) -> None:
+    run = await here.new()
+    await here.signing.break_glass(run.id, DORA, REASON)
+    signed = await here.store.get(run.id)
+    (signature,) = signed.signatures
+    assert (await here.judge(signed)).met
+    other = signed.model_copy(update={"signatures": (signature.model_copy(update=change),)})
+    judged = await here.judge(other)
+    assert (judged.met, judged.broken_glass) == (False, None)
+
+
+async def test_the_name_is_typed_where_the_rule_asks_for_it(here: Office) -> None:
+    run = await here.new({"type": "approval", "roles": ["approver"], "phrase": True})
+    for wrong in ("", "Note", "note it", "approve"):
+        with pytest.raises(InvalidRequestError, match="Type note to confirm"):
+            await approve(here, run, BEN, wrong)
+    await approve(here, run, BEN, " note ")
+    assert (await verdict(here, run)).met
 
 
 def test_a_denial_outweighs_whatever_the_guardrails_say() -> None:
