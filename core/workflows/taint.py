@@ -30,7 +30,10 @@ class Taints:
         self._outputs: dict[str, frozenset[str]] = {}
 
     def within(self, value: JsonValue, draft: Draft) -> dict[str, frozenset[str]]:
-        """For each untrusted thing that `value` refers to, where it came from, in words."""
+        """For each untrusted thing that `value` refers to, where it came from, in words.
+
+        Expressions name what they refer to: one that computes a name does not compile.
+        """
         found: dict[str, frozenset[str]] = {}
         for path in references(value):
             root, *rest = path.split(".")
