@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
 from core.calendars.reader import Calendars
 from core.gates import GateStore
+from core.records import Place
 from core.security.audit import AuditLog
 from core.security.delegations import Delegations
 from core.security.permissions import Permissions
@@ -28,7 +30,7 @@ from core.workflows.display import Display
 from core.workflows.engine import RunEngine
 from core.workflows.execution import Execution, Tools
 from core.workflows.planning import Planner
-from core.workflows.run import Run
+from core.workflows.run import Run, RunState, StepProgress
 from core.workflows.service import WorkflowService
 from core.workflows.signing import Signing
 from core.workflows.steering import Steering
@@ -36,7 +38,7 @@ from core.workflows.verdict import Judge
 from core.workflows.world import Worlds
 from tests.core.workflows.countersigning import Silent
 from tests.core.workflows.office import Clock, Groups, name_of
-from tests.core.workflows.parts import actions, state
+from tests.core.workflows.parts import actions, state, typed
 
 
 class HandEngine:
@@ -61,6 +63,29 @@ class Replica:
     roles: Roles
     service: WorkflowService
     execution: Execution
+
+    async def ask(self, workflow: str, run_id: str, requester: str, at: datetime) -> Run:
+        """A run that waits, asked for at that moment; its one parameter is its id."""
+        plan = await self.planner.plan(
+            run_id, self.service.workflows[workflow], typed(run=run_id), requester
+        )
+        run = Run(
+            id=run_id,
+            plan=plan,
+            digest=plan.digest,
+            state=RunState.AWAITING,
+            requester=requester,
+            origin="a test",
+            place=Place(channel="#deploys", thread="1.0"),
+            message=None,
+            created_at=at,
+            updated_at=at,
+            version=1,
+            reason="",
+            steps=tuple(StepProgress(step_id=each.id) for each in plan.steps),
+        )
+        assert await self.store.create(run)
+        return run
 
     async def carry_out(self, run: Run) -> None:
         """What the engine does with a run that was given to it."""

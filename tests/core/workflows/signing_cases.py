@@ -24,14 +24,17 @@ RULES: dict[str, tuple[Rule, list[dict[str, Any]]]] = {
         [{"count": 2, "roles": ["approver", "lead"], "expires_after": "1h"}],
     ),
     "both": (
-        Rule((SIGNER, SECURITY)),
-        [{"needs": [{"roles": ["approver"]}, {"roles": ["security"]}]}],
+        Rule((SIGNER, SECURITY), hours=1),
+        [{"needs": [{"roles": ["approver"]}, {"roles": ["security"]}], "expires_after": "1h"}],
     ),
     "in-order": (
         Rule((SIGNER, SECURITY), in_order=True),
         [{"needs": [{"roles": ["approver"]}, {"roles": ["security"]}], "sequential": True}],
     ),
-    "typed": (Rule((SIGNER,), phrase=True), [{"roles": ["approver"], "phrase": True}]),
+    "typed": (
+        Rule((SIGNER,), phrase=True, hours=1),
+        [{"roles": ["approver"], "phrase": True, "expires_after": "1h"}],
+    ),
     "frozen": (Rule((ANYBODY,), frozen=True), [{"type": "freeze", "windows": [_ALWAYS]}]),
 }
 REASON = "Nobody else is awake"

@@ -12,14 +12,13 @@ import pytest
 from sqlalchemy import select, update
 
 from core.errors import CountersignError
-from core.records import Place
 from core.store.database import Database
 from core.store.tables import runs
 from core.workflows.plan import Plan
-from core.workflows.run import Run, RunState, StepProgress
+from core.workflows.run import Run, RunState
 from core.workflows.signatures import Decision
 from tests.core.workflows.office import ANN, BEN, CARL, DORA, START, Clock, Groups, rules
-from tests.core.workflows.parts import lines, typed
+from tests.core.workflows.parts import lines
 from tests.core.workflows.replicas import Replica, replica
 from tests.core.workflows.signing_cases import EVIL, edits, workflows
 
@@ -32,25 +31,7 @@ def here(database: Database, tmp_path: Path) -> Replica:
 
 
 async def asked(here: Replica) -> Run:
-    run_id = f"{next(_NUMBERS):012x}"
-    plan = await here.planner.plan(run_id, here.service.workflows["one"], typed(run=run_id), ANN)
-    run = Run(
-        id=run_id,
-        plan=plan,
-        digest=plan.digest,
-        state=RunState.AWAITING,
-        requester=ANN,
-        origin="a test",
-        place=Place(channel="#deploys", thread="1.0"),
-        message=None,
-        created_at=START,
-        updated_at=START,
-        version=1,
-        reason="",
-        steps=tuple(StepProgress(step_id=each.id) for each in plan.steps),
-    )
-    assert await here.store.create(run)
-    return run
+    return await here.ask("one", f"{next(_NUMBERS):012x}", ANN, START)
 
 
 async def alter(
