@@ -253,7 +253,7 @@ class SlackMessenger:
         """Where a message stands that was begun before; None where it is ours to post now.
 
         Raises:
-            PresentationError: it may be on its way, or another replica may be posting it.
+            PresentationError: another replica is posting it, or Slack cannot be asked now.
         """
         if earlier.posted is not None:
             return earlier.posted
@@ -278,11 +278,13 @@ class SlackMessenger:
     ) -> PostedMessage | None:
         """The message that a process may have posted before it could note where.
 
+        Waits as long as it may still be on its way.
+
         Raises:
-            PresentationError: it may be on its way still.
+            PresentationError: Slack cannot be asked now.
         """
-        if datetime.now(UTC) - begun < _ON_ITS_WAY:
-            raise PresentationError("The message was begun a moment ago; looking again soon.")
+        left = begun + _ON_ITS_WAY - datetime.now(UTC)
+        await asyncio.sleep(max(0.0, left.total_seconds()))
         oldest = f"{(begun - _CLOCK_DIFFERENCE).timestamp():.6f}"
         arguments: dict[str, Any] = {
             "channel": place.channel,

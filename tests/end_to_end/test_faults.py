@@ -78,7 +78,8 @@ async def live_through(
         killing = asyncio.create_task(killer.run(kills))
         while not killing.done():
             while len(people.open) < AT_ONCE and not killing.done():
-                await people.ask()
+                if not await people.ask():
+                    break
             await people.look()
             await asyncio.sleep(0.2)
         await killing

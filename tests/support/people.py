@@ -92,8 +92,8 @@ class People:
         """Those that have not ended."""
         return [one for one in self.asked.values() if not one.ended]
 
-    async def ask(self) -> None:
-        """Ask for one more run, of a kind that chance decides."""
+    async def ask(self) -> bool:
+        """Ask for one more run, of a kind that chance decides; False where nobody takes it."""
         self._number += 1
         tag = f"t{self._number}"
         kind = self._chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
@@ -104,6 +104,7 @@ class People:
         wait_s = self._chance.uniform(2, 5) if kind is Kind.LATE else self._chance.uniform(0, 2)
         answer = await self._alice.command(DEPLOYS, text)
         self._asked[tag] = Asked(tag, kind, bool(answer["ok"]), time.monotonic() + wait_s)
+        return self._asked[tag].sure
 
     async def look(self) -> None:
         """Look at every card once, and do what it asks for."""
