@@ -124,7 +124,10 @@ class Database:
     def _make_engine(self) -> AsyncEngine:
         if not self.is_sqlite:
             session = {"server_settings": _SESSION}
-            engine = create_async_engine(self.url, pool_size=10, connect_args=session)
+            # A server takes 100 connections as it comes: three replicas must leave room.
+            engine = create_async_engine(
+                self.url, pool_size=10, max_overflow=0, connect_args=session
+            )
             event.listen(engine.sync_engine, "checkin", _note_use)
             event.listen(engine.sync_engine, "checkout", _ping_after_idling(engine))
             return engine

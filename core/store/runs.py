@@ -263,6 +263,19 @@ class RunStore:
             )
         return changed.rowcount == 1
 
+    async def renew(self, run_id: str, generation: int) -> None:
+        """Make a run that is under way a new generation for the engine; nothing where it is one."""
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(runs)
+                .where(
+                    runs.c.id == run_id,
+                    runs.c.generation == generation,
+                    runs.c.state.in_([str(RunState.APPROVED), str(RunState.RUNNING)]),
+                )
+                .values(generation=generation + 1)
+            )
+
     async def answer(
         self,
         run_id: str,

@@ -28,7 +28,9 @@ from core.workflows.execution import Execution
 from core.workflows.run import Run
 
 _PROTOCOL = "countersign-runs-2"  # change only when `execute` takes other arguments than before
+LET_GO = "let go"
 _GIVEN_UP = {"ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
+_CONNECTIONS = 10  # of DBOS; a server takes 100 as it comes, from all replicas together
 _CRASHES = 1000  # in one generation, before DBOS gives it up
 
 # The task that carries a run out inherits what is set where it is started.
@@ -69,6 +71,7 @@ class RunEngine(DBOSConfiguredInstance):
             enable_otlp=False,
             serializer=DBOSPortableJSONSerializer(),  # the default one is pickle
             log_level="WARNING",
+            sys_db_pool_size=_CONNECTIONS,
             run_migrations=self._database.may_migrate,
         )
         DBOS(config=config)
@@ -105,10 +108,11 @@ class RunEngine(DBOSConfiguredInstance):
             _KNOWN.reset(token)
 
     async def missing(self, asked: Sequence[tuple[str, int]]) -> list[tuple[str, int, str]]:
-        """Which of these runs, by id and generation, the engine does not have.
+        """Which of these runs, by id and generation, the engine does not have or not any more.
 
         Returns:
-            Each with the reason for which it was given up; empty where it was never given.
+            Each with the reason for which it was given up; empty where it was never given, and
+            `LET_GO` where the engine was done with it, so that only a new generation helps.
         """
         ids = {
             _workflow_id(run_id, generation): (run_id, generation) for run_id, generation in asked
@@ -124,6 +128,8 @@ class RunEngine(DBOSConfiguredInstance):
             status = there.get(workflow_id)
             if status is None:
                 lost.append((*run, ""))
+            elif status.status == "SUCCESS":
+                lost.append((*run, LET_GO))
             elif status.status in _GIVEN_UP:
                 lost.append((*run, f"{type(status.error).__name__}: {status.error}"))
         return lost

@@ -19,7 +19,7 @@ from core.store.progress import ENGINE
 from core.store.runs import RunStore, UnreadableRunError
 from core.workflows.admission import Admission
 from core.workflows.display import Display
-from core.workflows.engine import RunEngine
+from core.workflows.engine import LET_GO, RunEngine
 from core.workflows.guardrails import GuardrailState
 from core.workflows.plan import PlannedArgument
 from core.workflows.planning import Planner
@@ -238,6 +238,9 @@ class WorkflowService:
         for run_id, generation, gave_up in await self._engine.missing(
             await self._store.under_way()
         ):
+            if gave_up == LET_GO:  # the answer to a commit was lost; the next sweep starts it
+                await self._store.renew(run_id, generation)
+                continue
             if not gave_up:
                 await self._engine.start(run_id, generation)
                 continue

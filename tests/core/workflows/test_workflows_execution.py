@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from core.errors import InvalidRequestError, NotAllowedError
 from core.records import Risk
+from core.store.runs import Start, Started
 from core.store.tables import runs
 from core.workflows.run import Run, RunState, StepState
 from core.workflows.steering import CutOff, Resolution
@@ -387,3 +388,28 @@ async def test_a_run_cancelled_while_a_step_lost_its_answer_waits_for_nobody(
     await world.service.cancel(run.id, ALICE)
     await segment
     assert (await world.service.get(run.id)).state is RunState.CANCELLED
+
+
+async def test_a_run_whose_beginning_was_written_and_not_answered_is_taken_up_again(
+    world: World,
+) -> None:
+    begin = world.store.begin
+
+    async def lost(start: Start) -> Started:
+        await begin(start)
+        return Started()
+
+    run = await world.request("note", "lost commit")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.store, "begin", lost)
+        await world.approve(run, BOB)
+        await world.ended(run, RunState.RUNNING)
+
+        async def let_go() -> Any:
+            return await world.engine.missing([(run.id, 0)])
+
+        await until(let_go, "the engine is done with it")
+    for _ in range(2):
+        await world.service.sweep()
+    await world.ended(run, RunState.SUCCEEDED)
+    assert world.times("lost commit") == 1
