@@ -72,6 +72,17 @@ class Showing:
                 )
             )
 
+    async def in_doubt(self, run_id: str) -> None:
+        """This replica ends while it updates the message, which may come through all the same,
+        over something newer that another has shown: it is shown again."""
+        ours = runs.c.shown_by == self._holder
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(runs)
+                .where(runs.c.id == run_id)
+                .values(shown_version=0, shown_by=case((ours, None), else_=runs.c.shown_by))
+            )
+
     async def release(self, run_id: str, delay: timedelta) -> None:
         """It could not be shown now; whoever comes first tries again after `delay`."""
         async with self._database.write() as connection:

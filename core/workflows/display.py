@@ -71,6 +71,9 @@ class Display:
             return
         try:
             posted = await self._presenter.present(run)
+        except asyncio.CancelledError:
+            await self._showing.in_doubt(run_id)
+            raise
         except PresentationError as error:
             _log.warning("run %s is not shown yet: %s", run_id, error)
             await self._showing.release(run_id, timedelta(seconds=_RETRY_S))

@@ -31,10 +31,12 @@ class Presenter:
     def __init__(self) -> None:
         self.shown: list[tuple[str, int, RunState]] = []
         self.failures = 0
+        self.asked = 0
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def present(self, run: Run) -> PostedMessage:
+        self.asked += 1
         await self.gate.wait()
         if self.failures:
             self.failures -= 1
@@ -249,3 +251,21 @@ async def test_a_message_that_a_replica_updates_after_its_death_is_updated_again
         await until(lambda: len(presenter.shown) == 2, "it is shown again")
         await all_shown(database)
     assert presenter.shown[-1] == (run.id, 2, RunState.CANCELLED)
+
+
+async def test_a_replica_that_ends_in_the_middle_of_an_update_leaves_it_to_the_others(
+    store: RunStore, database: Database, tmp_path: Path
+) -> None:
+    run = await new_run(tmp_path)
+    await store.create(run)
+    ending, presenter = Presenter(), Presenter()
+    ending.gate.clear()
+    late, living = Showing(database, "late"), Showing(database, "living")
+    async with displaying(store, late, ending):
+        await until(lambda: ending.asked, "it is in the middle of it")
+        await living.release_dead()  # it is taken for dead, and does not know
+        async with displaying(store, living, presenter):
+            await all_shown(database)
+    async with displaying(store, living, presenter):
+        await all_shown(database)
+    assert [version for _, version, _ in presenter.shown] == [1, 1]
