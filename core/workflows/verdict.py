@@ -91,7 +91,7 @@ class Judge:
         self._clock = clock
 
     async def __call__(self, run: Run) -> Verdict:
-        """Judge the run as it is now. Whatever cannot be found out counts against it."""
+        """Judge the run as it is now. What cannot be found out is not met."""
         held = await self._held(run)
         here = self._situation(run, held)
         denied = any(s.decision is Decision.DENY for s in run.signatures)
@@ -158,7 +158,7 @@ async def _evaluate(guardrail: Guardrail, world: World, here: Situation) -> Guar
     else:
         return guardrail.evaluate(replace(here, seen=seen))
     return GuardrailResult(
-        description=guardrail.describe(), state=GuardrailState.BLOCKED, evidence=unseen
+        description=guardrail.describe(), state=GuardrailState.WAITING, evidence=unseen
     )
 
 

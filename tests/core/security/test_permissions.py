@@ -155,8 +155,8 @@ async def test_everything_about_one_person_and_one_workflow_is_explained(tmp_pat
             "held as listed under `users`"
         ),
         (
-            "- may not administer: no grant of policy.yaml allows administer on pay-out in #payments "
-            "to anybody"
+            "- may not administer: no grant of policy.yaml allows administer on pay-out in "
+            "#payments to anybody"
         ),
         "- a run that is read needs no countersignature",
         (
@@ -164,9 +164,9 @@ async def test_everything_about_one_person_and_one_workflow_is_explained(tmp_pat
             "requester; can sign as 1 person with the role lead or boss, but not their own run"
         ),
         (
-            "- a run that is destructive: Countersigned by 1 person with the role lead, then 1 person "
-            "with the role boss, not the requester; can sign as 1 person with the role lead, but not "
-            "their own run"
+            "- a run that is destructive: Countersigned by 1 person with the role lead, then "
+            "1 person with the role boss, not the requester; can sign as 1 person with the role "
+            "lead, but not their own run"
         ),
         "- may not break the glass: that needs the role boss",
     ]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from core.errors import InvalidRequestError, NotAllowedError
+from core.errors import CountersignError, InvalidRequestError, NotAllowedError
 from core.store.database import Database
 from core.store.tables import runs
 from core.workflows.guardrails import GuardrailResult, GuardrailState
@@ -321,3 +321,19 @@ def test_a_denial_outweighs_whatever_the_guardrails_say() -> None:
             expired=False,
         )
         assert verdict.met is not denied
+
+
+class _Unreachable:
+    """Surroundings that cannot be asked now."""
+
+    async def lock_holder(self, name: str) -> str | None:
+        raise CountersignError("the database is away")
+
+
+async def test_what_cannot_be_looked_at_is_not_met_and_may_still_be(here: Office) -> None:
+    run = await here.new({"type": "lock", "name": "shop"})
+    here.worlds.world = _Unreachable()
+    seen = await verdict(here, run)
+    assert seen.others is GuardrailState.WAITING
+    assert not seen.met
+    assert "the database is away" in seen.results[-1].evidence
