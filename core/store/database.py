@@ -5,12 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event, make_url
-from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    DisconnectionError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -104,8 +117,8 @@ class Database:
                 writes that somebody outside waits for.
         """
         line = nullcontext() if passing else self._line
-        async with line, self._writer, self._engine.begin() as connection:
-            yield connection
+        async with line, self._writer, AsyncExitStack() as stack:
+            yield await self._entered(stack, self._engine.begin())
 
     @asynccontextmanager
     async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
@@ -118,8 +131,18 @@ class Database:
         if not self.is_sqlite:
             # Without a snapshot, each statement is a transaction: no round trips to begin and end.
             options["isolation_level"] = "REPEATABLE READ" if snapshot else "AUTOCOMMIT"
-        async with self._engine.connect() as connection:
+        async with AsyncExitStack() as stack:
+            connection = await self._entered(stack, self._engine.connect())
             yield await connection.execution_options(**options)
+
+    @staticmethod
+    async def _entered(
+        stack: AsyncExitStack, opening: AbstractAsyncContextManager[AsyncConnection]
+    ) -> AsyncConnection:
+        try:
+            return await stack.enter_async_context(opening)
+        except OSError as error:  # asyncpg's own, where nobody answers
+            raise OperationalError("connect", None, error) from error
 
     def _make_engine(self) -> AsyncEngine:
         if not self.is_sqlite:
@@ -136,6 +159,14 @@ class Database:
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
+
+
+def unreachable(error: SQLAlchemyError) -> bool:
+    """Whether a statement failed because the database could not be talked to, and not because of
+    what it said: the same may succeed later."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError | InterfaceError | PoolTimeoutError)
 
 
 def _note_use(_connection: Any, record: ConnectionPoolEntry) -> None:

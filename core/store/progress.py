@@ -5,12 +5,12 @@ All of it is fenced: once another segment has claimed the run, nothing of an old
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.records import storable_text
@@ -69,6 +69,7 @@ class Progress:
         now = datetime.now(UTC)
         held = await self._lock(connection, {move.run_id for move in moves})
         states: dict[str, tuple[RunState, str]] = {}
+        ended: set[str] = set()
         steps: list[dict[str, object]] = []
         outcomes: list[RunState | None] = []
         for move in moves:
@@ -83,6 +84,7 @@ class Progress:
                 changes |= move.begun
                 if move.end is not None and await self._still(connection, move):
                     states[move.run_id] = move.end
+                    ended.add(move.run_id)
                     entries.append(_end_entry(move.run_id, *move.end))
             steps += [
                 {"run": move.run_id, "at": position}
@@ -90,7 +92,7 @@ class Progress:
                 for position, step in changes.items()
             ]
             outcomes.append(states[move.run_id][0])
-        await self._apply(connection, states, steps, now)
+        await self._apply(connection, states, steps, ended, now)
         return outcomes
 
     async def _lock(
@@ -120,6 +122,7 @@ class Progress:
         connection: AsyncConnection,
         states: Mapping[str, tuple[RunState, str]],
         steps: list[dict[str, object]],
+        ended: Collection[str],
         now: datetime,
     ) -> None:
         if steps:
@@ -130,9 +133,18 @@ class Progress:
         ]
         if rows:
             await connection.execute(_SET_RUN, rows)
-        ended = [run for run, (state, _) in states.items() if state.final]
-        if ended:
-            await connection.execute(delete(run_locks).where(run_locks.c.run_id.in_(ended)))
+        over = [run for run, (state, _) in states.items() if state.final]
+        if over:
+            # One that was cancelled keeps its locks while another of its steps runs.
+            kept = at_work_now() & run_locks.c.run_id.not_in(ended)
+            await connection.execute(delete(run_locks).where(run_locks.c.run_id.in_(over), ~kept))
+
+
+def at_work_now() -> ColumnElement[bool]:
+    """Whether a step of the run that holds a lock is under way."""
+    return exists().where(
+        run_steps.c.run_id == run_locks.c.run_id, run_steps.c.state == str(StepState.RUNNING)
+    )
 
 
 def _step_entry(run_id: str, step: StepProgress) -> Entry:

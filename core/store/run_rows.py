@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+from collections.abc import Iterable
+
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,14 +19,14 @@ AnyRow = Row[tuple[object, ...]]
 
 
 class UnreadableRunError(CountersignError):
-    """The stored plan of a run is not one: it was altered, or another version wrote it."""
+    """What is stored of a run is none: it was altered, or another version wrote it."""
 
 
 async def load(connection: AsyncConnection, row: AnyRow) -> Run:
     """The run of a row of `runs`, with its signatures and steps.
 
     Raises:
-        UnreadableRunError: its plan cannot be read.
+        UnreadableRunError: its plan, a step or a signature cannot be read, or a step is missing.
     """
     signed = await connection.execute(
         select(signatures).where(signatures.c.run_id == row.id).order_by(signatures.c.at)
@@ -34,15 +35,18 @@ async def load(connection: AsyncConnection, row: AnyRow) -> Run:
         select(run_steps).where(run_steps.c.run_id == row.id).order_by(run_steps.c.position)
     )
     try:
-        plan = Plan.model_validate(row.plan)
-    except ValidationError as error:
-        raise UnreadableRunError(
-            f"The plan of run {row.id} cannot be read (it was altered, or another version of "
-            "Countersign wrote it): ask for the run again."
-        ) from error
+        run = _run(row, signed, steps)
+    except ValueError as error:  # pydantic's, or of an unknown state
+        raise _unreadable(row.id) from error
+    if [step.id for step in run.plan.steps] != [step.step_id for step in run.steps]:
+        raise _unreadable(row.id)
+    return run
+
+
+def _run(row: AnyRow, signed: Iterable[AnyRow], steps: Iterable[AnyRow]) -> Run:
     return Run(
         id=row.id,
-        plan=plan,
+        plan=Plan.model_validate(row.plan),
         digest=row.digest,
         state=RunState(row.state),
         requester=row.requester,
@@ -58,6 +62,13 @@ async def load(connection: AsyncConnection, row: AnyRow) -> Run:
         guardrails=tuple(GuardrailResult.model_validate(one) for one in row.guardrails or ()),
         signatures=tuple(Signature.model_validate(_without_run(one)) for one in signed),
         steps=tuple(progress(step) for step in steps),
+    )
+
+
+def _unreadable(run_id: str) -> UnreadableRunError:
+    return UnreadableRunError(
+        f"Run {run_id} cannot be read (it was altered, or another version of Countersign wrote "
+        "it): ask for the run again."
     )
 
 

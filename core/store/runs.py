@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
-from sqlalchemy import Select, delete, insert, select, update
+from sqlalchemy import Select, delete, false, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,7 +15,7 @@ from core.errors import InvalidRequestError, NotFoundError
 from core.records import storable_text
 from core.security.audit import AuditLog
 from core.store.database import Database
-from core.store.progress import Move
+from core.store.progress import Move, at_work_now
 from core.store.run_rows import (
     UnreadableRunError,
     load,
@@ -156,6 +156,28 @@ class RunStore:
         async with self._database.read() as connection:
             return [(row.run_id, row.position) for row in await connection.execute(query)]
 
+    async def ended_with_locks(self) -> list[tuple[str, int]]:
+        """Id and generation of each run that has ended and holds a lock."""
+        query = (
+            select(runs.c.id, runs.c.generation)
+            .where(
+                runs.c.id.in_(select(run_locks.c.run_id)),
+                runs.c.state.in_([str(state) for state in RunState if state.final]),
+            )
+            .order_by(runs.c.created_at)
+        )
+        async with self._database.read() as connection:
+            return [(row.id, row.generation) for row in await connection.execute(query)]
+
+    async def release(self, run_id: str) -> None:
+        """Give back the locks of a run that has ended, and that nobody carries out any more."""
+        ended = select(runs.c.id).where(
+            runs.c.id == run_id,
+            runs.c.state.in_([str(state) for state in RunState if state.final]),
+        )
+        async with self._database.write() as connection:
+            await connection.execute(delete(run_locks).where(run_locks.c.run_id.in_(ended)))
+
     async def look(self, run_id: str, position: int) -> tuple[RunState, int, StepProgress]:
         """The run's state and epoch, and how one of its steps stands."""
         query = (
@@ -208,7 +230,10 @@ class RunStore:
         reason: str = "",
         details: dict[str, JsonValue] | None = None,
     ) -> bool:
-        """Move a run on, once: False where it is in none of the states `before`."""
+        """Move a run on, once: False where it is in none of the states `before`.
+
+        One that is cancelled while a step runs keeps its locks until the step has come to its end.
+        """
         async with self._database.write() as connection:
             moved = await self._bump(
                 connection,
@@ -218,7 +243,10 @@ class RunStore:
             )
             if moved:
                 if after.final:
-                    await connection.execute(delete(run_locks).where(run_locks.c.run_id == run_id))
+                    at_work = at_work_now() if after is RunState.CANCELLED else false()
+                    await connection.execute(
+                        delete(run_locks).where(run_locks.c.run_id == run_id, ~at_work)
+                    )
                 await self._audit.append(
                     connection, actor, f"run.{after}", run_id, {"reason": reason, **(details or {})}
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 from pydantic import JsonValue
@@ -12,15 +12,17 @@ from pydantic import JsonValue
 from core.errors import CountersignError
 from core.state import AIWorkflow, ApplicationState
 from core.workflows.actions import ActionRegistry
-from core.workflows.definition import StepKind
+from core.workflows.definition import StepKind, spoken
 from core.workflows.difference import difference
 from core.workflows.guardrails import AnyGuardrail, GuardrailResult, GuardrailState
 from core.workflows.guardrails.base import Claims
 from core.workflows.plan import PlannedStep
 from core.workflows.planning import Planner, definition_of
 from core.workflows.run import Run, RunState, situation
+from core.workflows.signatures import Decision
 from core.workflows.verdict import Verdict
 
+_LONGEST_WAIT = timedelta(days=1)  # of what needs no signatures, and so has no expiry of its own
 _PASSED = {GuardrailState.MET, GuardrailState.OVERRIDDEN}
 
 
@@ -69,6 +71,9 @@ class Admission:
             return Ruling(RunState.BLOCKED, verdict.obstacle)
         if verdict.expired:
             return Ruling(RunState.EXPIRED, "Its countersignatures were not used in time.")
+        if not verdict.met and run.approval is None and _waited(run) > _LONGEST_WAIT:
+            days = spoken(_LONGEST_WAIT)
+            return Ruling(RunState.EXPIRED, f"It could not begin in {days}. {verdict.obstacle}")
         if verdict.met:
             claims = _claims(run, verdict)
             return Ruling(RunState.RUNNING, claims=claims, results=verdict.results)
@@ -88,6 +93,21 @@ class Admission:
         if run.intact:
             return ""
         return f"The plan is not the one that was signed ({run.plan.digest[:19]}…)."
+
+    @staticmethod
+    def unsigned(run: Run) -> str:
+        """What a run that counts as begun lacks of what it cannot have begun without, or nothing.
+        Whether those who signed may was asked when it began."""
+        if run.begun_at is None:
+            return "It counts as begun, and never was."
+        decisions = {s.decision for s in run.signatures}
+        if Decision.DENY in decisions:
+            return "It was denied."
+        signers = {s.user for s in run.signatures if s.decision is Decision.APPROVE}
+        needed = run.approval.count if run.approval else 0
+        if len(signers) < needed and Decision.BREAK_GLASS not in decisions:
+            return f"It counts as begun, and {len(signers)} of {needed} have signed it."
+        return ""
 
     def _changed(self, run: Run) -> str:
         workflow = self._state.workflows.get(run.plan.workflow)
@@ -120,6 +140,10 @@ class Admission:
         if description != step.description:
             return f"'{step.name}' would now be “{description}”; signed was “{step.description}”."
         return ""
+
+
+def _waited(run: Run) -> timedelta:
+    return datetime.now(UTC) - run.created_at
 
 
 def _rules(guardrails: tuple[AnyGuardrail, ...]) -> JsonValue:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import logging
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.store.database import unreachable
 from core.store.progress import ENGINE
 from core.store.runs import Start, UnreadableRunError
 from core.workflows.admission import Admission
@@ -46,6 +49,11 @@ class Execution:
                 segment = await self._claim(run_id, generation)  # a person has just answered
         except SupersededError as stop:
             _log.info("%s", stop)
+        except SQLAlchemyError as error:
+            if not unreachable(error):
+                raise
+            # The sweep takes it up again, as a new generation, once the database answers.
+            _log.warning("run %s stands still, the database is away: %s", run_id, error)
 
     async def _enter(self, run_id: str, generation: int, known: Run | None) -> Segment | None:
         try:
@@ -68,7 +76,8 @@ class Execution:
             return None
         run, epoch = claimed
         segment = Segment(self._tools, run, epoch)
-        if obstacle := self._admission.altered(run):  # the plan was read again: is it the same?
+        # It was read again: is it the same, and did it begin as runs begin?
+        if obstacle := self._admission.altered(run) or self._admission.unsigned(run):
             await segment.end(RunState.BLOCKED, obstacle)
             return None
         return segment

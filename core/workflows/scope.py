@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from core.workflows.arguments import scope_of
+from core.workflows.definition import StepKind
 from core.workflows.plan import Plan
 from core.workflows.run import StepProgress, StepState
 
@@ -26,10 +27,13 @@ def scope_at(plan: Plan, steps: Sequence[StepProgress], position: int) -> dict[s
     own = _suffix(step.id)
     outcomes: dict[str, JsonValue] = {}
     by_item: dict[str, dict[str, JsonValue]] = {}
-    for one in steps:
+    for planned, one in zip(plan.steps, steps, strict=True):
         if one.state not in _KNOWN:
             continue
-        outcome: JsonValue = {**one.values, "summary": one.summary, "state": str(one.state)}
+        # What a person was shown and did not confirm is nobody's word.
+        refused = planned.kind is StepKind.MANUAL and one.state is not StepState.SUCCEEDED
+        values = {} if refused else one.values
+        outcome: JsonValue = {**values, "summary": one.summary, "state": str(one.state)}
         base, suffix = one.step_id.partition("[")[0], _suffix(one.step_id)
         if own.startswith(suffix):
             outcomes[base] = outcome

@@ -228,13 +228,7 @@ class WorkflowService:
 
     async def sweep(self) -> None:
         """Move on what waits for nobody: expired, approved but not begun, given up, too late."""
-        for run_id in await self._store.unfinished({RunState.AWAITING}):
-            try:
-                await self._settle(run_id)
-            except UnreadableRunError as error:
-                await self._store.transition(
-                    run_id, {RunState.AWAITING}, RunState.BLOCKED, ENGINE, str(error)
-                )
+        await self._look_at_waiting()
         for run_id, generation, gave_up in await self._engine.missing(
             await self._store.under_way()
         ):
@@ -251,9 +245,33 @@ class WorkflowService:
                 ENGINE,
                 f"The engine stopped: {gave_up}",
             )
-        for run_id, position in await self._store.overdue(datetime.now(UTC)):
-            await self._steering.time_out(await self._store.get(run_id), position)
+        # What was cancelled while a step ran keeps its locks until that step has come to its end.
+        for run_id, _, _ in await self._engine.missing(await self._store.ended_with_locks()):
+            await self._store.release(run_id)
         self._display.touch()
+
+    async def _look_at_waiting(self) -> None:
+        """Settle what waits for signatures; end what nobody has confirmed in time, and what can
+        no longer be read, which nobody could do anything with."""
+        for run_id in await self._store.unfinished({RunState.AWAITING}):
+            try:
+                await self._settle(run_id)
+            except UnreadableRunError as error:
+                await self._store.transition(
+                    run_id, {RunState.AWAITING}, RunState.BLOCKED, ENGINE, str(error)
+                )
+        overdue = await self._store.overdue(datetime.now(UTC))
+        asking = await self._store.unfinished({RunState.ATTENTION})
+        for run_id in dict.fromkeys((*asking, *(whose for whose, _ in overdue))):
+            try:
+                run = await self._store.get(run_id)
+            except UnreadableRunError as error:
+                await self._store.transition(
+                    run_id, {RunState.ATTENTION}, RunState.FAILED, ENGINE, str(error)
+                )
+                continue
+            for position in (at for whose, at in overdue if whose == run_id):
+                await self._steering.time_out(run, position)
 
     async def _steered(self, run: Run) -> Run:
         self._display.touch()

@@ -114,6 +114,24 @@ def workflows() -> list[AIWorkflow]:
             step("file.hang", line=LINE),
             guardrails=[{"type": "lock", "name": "the file"}],
         ),
+        _one(
+            "look-locked",
+            step("file.read", line=LINE),
+            guardrails=[{"type": "lock", "name": "the lamp"}],
+        ),
+        _one(
+            "long-locked",
+            _wait("1d"),
+            _append("behind"),
+            guardrails=[{"type": "lock", "name": "the door"}],
+        ),
+        _one(
+            "doubtful",
+            step("model.muse", "ask", line=LINE + " model's idea"),
+            _manual([], show={"seen": "${steps.ask.line}"}),
+            _append("behind"),
+            on_failure=[step(step_id="tell", line="${steps.check.seen}")],
+        ),
         _one("changing", step(line=LINE)),
     ]
 
