@@ -19,6 +19,7 @@ from bot.blocks.layout import (
     rich,
     text,
 )
+from bot.blocks.run_parts import written
 from bot.slack.escaping import escape_mrkdwn
 from core.services.ai import ModelInfo, OrchestratorHealth
 from core.state import AIAssistant, AIModel, AIWorkflow
@@ -26,6 +27,7 @@ from core.workflows.definition import Parameter
 
 Line = list[RichTextElement]
 _MOST = 40
+_EXAMPLES = {"string": "…", "integer": "3", "number": "0.5", "boolean": "yes", "list": "…,…"}
 
 
 def sentence(words: str) -> Content:
@@ -174,7 +176,7 @@ def _described(parameter: Parameter) -> str:
     if parameter.choices:
         words += " one of: " + ", ".join(str(choice) for choice in parameter.choices)
     if parameter.default is not None:
-        words += f", {parameter.default} if left out"
+        words += f", {written(parameter.default) or 'empty'} if left out"
     return cut(words, 400)
 
 
@@ -182,9 +184,9 @@ def _example(parameter: Parameter) -> str:
     if parameter.choices:
         value = str(parameter.choices[0])
     elif parameter.default is not None:
-        value = str(parameter.default)
+        value = written(parameter.default).replace(", ", ",")
     else:
-        value = {"string": "…", "integer": "3", "number": "0.5", "boolean": "yes"}[parameter.type]
+        value = _EXAMPLES[parameter.type]
     return f'"{value}"' if " " in value else value
 
 

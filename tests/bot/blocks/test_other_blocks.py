@@ -301,6 +301,21 @@ def test_lists_are_inert_and_say_when_there_is_nothing() -> None:
     assert "/ops run revert-commit commit=" in shown(problem.blocks)
 
 
+def test_a_workflow_tells_the_inputs_of_every_kind_with_examples_as_they_are_typed() -> None:
+    lists_without_default = {"targets": Parameter(type="list", description="which")}
+    known = workflow().model_copy(
+        update={"parameters": {**workflow().parameters, **lists_without_default}}
+    )
+    words = shown(lists.workflow(known, "/ops").blocks)
+
+    assert "tell all (boolean), no if left out" in words
+    assert "hosts (list), web-1 if left out" in words
+    assert "zones (list) one of: a, b, empty if left out" in words
+    assert " loud=no " in words
+    assert " hosts=web-1 " in words
+    assert " targets=…,…" in words
+
+
 def test_help_lists_every_verb() -> None:
     words = shown(overview("/sre").blocks)
 
