@@ -133,14 +133,13 @@ class Decisions:
     async def _approve(self, run: Run, rest: str, user: str) -> str:
         signed = await self._services.workflows.sign(run.id, user, Decision.APPROVE, phrase=rest)
         if signed.state is not RunState.AWAITING:
-            return f"You countersigned run {run.id}; it is {signed.state}."
+            return f"You countersigned run {run.id}; it {signed.state.told}."
         return f"You countersigned run {run.id}. Its card says what it still waits for."
 
     async def _deny(self, run: Run, rest: str, user: str) -> str:
-        denied = await self._services.workflows.sign(
-            run.id, user, Decision.DENY, comment=rest[:_COMMENT]
-        )
-        return f"You denied run {run.id}; it is {denied.state}."
+        comment = rest[:_COMMENT]
+        await self._services.workflows.sign(run.id, user, Decision.DENY, comment=comment)
+        return f"You denied run {run.id}; it has ended."
 
     async def _cancel(self, run: Run, _rest: str, user: str) -> str:
         await self._services.workflows.cancel(run.id, user)
@@ -148,16 +147,17 @@ class Decisions:
 
     async def _retry(self, run: Run, _rest: str, user: str) -> str:
         again = await self._services.workflows.retry(run.id, user)
-        return f"Run {run.id} goes on at the step that failed; it is {again.state}."
+        return f"Run {run.id} goes on at the step that failed; it {again.state.told}."
 
     async def _confirm(self, run: Run, rest: str, user: str) -> str:
         step, done, comment = read_confirmation(run, rest)
         await self._services.workflows.confirm(run.id, step, user, done, comment)
-        return f"You said that {step} of run {run.id} was {'' if done else 'not '}done."
+        name = next((one.name for one in run.plan.steps if one.id == step), step)
+        return f"You said that '{name}' of run {run.id} was {'' if done else 'not '}done."
 
     async def _break_glass(self, run: Run, rest: str, user: str) -> str:
         broken = await self._services.workflows.break_glass(run.id, user, rest[:_COMMENT])
-        return f"You broke the glass for run {run.id}; it is {broken.state}."
+        return f"You broke the glass for run {run.id}; it {broken.state.told}."
 
     async def _named(self, prefix: str, place: Place) -> str | None:
         """The id, unless in a run's thread the word begins a reason (`deny dead code`)."""

@@ -33,11 +33,28 @@ class RunState(StrEnum):
     BLOCKED = "blocked"
 
     @property
+    def told(self) -> str:
+        """The predicate of a sentence about the run: it `waits for a person`."""
+        return _TOLD[self]
+
+    @property
     def final(self) -> bool:
         """Whether nothing can happen any more."""
         return self not in _OPEN
 
 
+_TOLD = {
+    RunState.AWAITING: "waits for countersignatures",
+    RunState.APPROVED: "is approved",
+    RunState.RUNNING: "is running",
+    RunState.ATTENTION: "waits for a person",
+    RunState.SUCCEEDED: "is done",
+    RunState.FAILED: "has failed",
+    RunState.DENIED: "was denied",
+    RunState.EXPIRED: "has expired",
+    RunState.CANCELLED: "was cancelled",
+    RunState.BLOCKED: "was stopped by a guardrail",
+}
 _OPEN = {RunState.AWAITING, RunState.APPROVED, RunState.RUNNING, RunState.ATTENTION}
 
 

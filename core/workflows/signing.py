@@ -71,7 +71,7 @@ class Signing:
         run = await self._store.find(run_id)
         approval = run.approval
         if run.state is not RunState.AWAITING or approval is None:
-            raise InvalidRequestError(f"This run is {run.state}; it waits for no countersignature.")
+            raise InvalidRequestError(f"This run {run.state.told}; it waits for no countersignature.")
         async with self._refusals_kept(run, user, decision):
             persons = await self._persons(run, approval, user, decision)
         now = self._in_time(run)
@@ -105,7 +105,7 @@ class Signing:
         """
         run = await self._store.find(run_id)
         if run.state is not RunState.AWAITING:
-            raise InvalidRequestError(f"This run is {run.state}; there is no glass to break.")
+            raise InvalidRequestError(f"This run {run.state.told}; there is no glass to break.")
         async with self._refusals_kept(run, user, Decision.BREAK_GLASS):
             await self._may_break_glass(run, user)
         reason = reason.strip()

@@ -58,7 +58,7 @@ class Steering:
             await self._require(run, user, Right.ADMINISTER, "cancel another person's run")
         reason = f"Cancelled by {user}."
         if not await self._store.transition(run.id, _OPEN, RunState.CANCELLED, user, reason):
-            raise InvalidRequestError(f"The run is {run.state} and cannot be cancelled.")
+            raise InvalidRequestError(f"The run {run.state.told} and cannot be cancelled.")
 
     async def resolve(
         self, run: Run, user: str, resolution: Resolution, about: CutOff | None = None
@@ -139,7 +139,7 @@ class Steering:
         """
         await self._require_retry(run, user)
         if run.state is not RunState.FAILED:
-            raise InvalidRequestError(f"The run is {run.state}; only a failed one can go on.")
+            raise InvalidRequestError(f"The run {run.state.told}; only a failed one can go on.")
         if generation is not None and generation != run.generation:
             raise InvalidRequestError("The run has gone on since, and failed again: see its card.")
         again = _again(run)

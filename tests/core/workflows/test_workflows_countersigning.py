@@ -143,7 +143,7 @@ async def test_a_denial_ends_it_and_needs_no_phrase(world: World) -> None:
     assert denied.state is RunState.DENIED
     assert denied.reason.endswith(f"Denied by {BOB}.")
     assert denied.signatures[0].comment == "not today\ufffd"
-    with pytest.raises(InvalidRequestError, match="This run is denied"):
+    with pytest.raises(InvalidRequestError, match="This run was denied"):
         await world.approve(run, CAROL, "erase")
     assert world.times("denied") == 0
 
@@ -250,9 +250,9 @@ async def test_the_requester_can_cancel_and_so_can_an_administrator(world: World
     with pytest.raises(NotAllowedError, match="To cancel another person's run you need the role"):
         await world.service.cancel(theirs.id, BOB)
     assert (await world.service.cancel(theirs.id, LEAD)).state is RunState.CANCELLED
-    with pytest.raises(InvalidRequestError, match="The run is cancelled and cannot be cancelled"):
+    with pytest.raises(InvalidRequestError, match="The run was cancelled and cannot be cancelled"):
         await world.service.cancel(theirs.id, LEAD)
-    with pytest.raises(InvalidRequestError, match="This run is cancelled"):
+    with pytest.raises(InvalidRequestError, match="This run was cancelled"):
         await world.approve(theirs, BOB)
 
 
