@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.composition import read_secrets
 from core.consistency import problems
+from core.consistency.places import located
 from core.ports import Announcement, PostedMessage, PresentationError
 from core.records import Place
 from core.services.ai import OrchestratorUnavailableError
@@ -12,7 +13,7 @@ from core.state import ApplicationState
 from core.workflows.actions import ActionRegistry
 from integrations import registry
 from integrations.builtin import AskAssistant, PostMessage
-from scheduler.book import check_files
+from scheduler.book import cron_problems
 
 
 def check(settings: Settings) -> tuple[ApplicationState, list[str]]:
@@ -23,8 +24,7 @@ def check(settings: Settings) -> tuple[ApplicationState, list[str]]:
     """
     state = ApplicationState.load(settings.config_dir)
     actions = actions_of(settings, state)
-    check_files(state.schedules)
-    return state, problems(state, actions)
+    return state, [*problems(state, actions), *located(cron_problems(state))]
 
 
 def actions_of(settings: Settings, state: ApplicationState) -> ActionRegistry:

@@ -110,7 +110,8 @@ class AIWorkflow(Frozen):
     def _consistent(self) -> AIWorkflow:
         ids = [part.id for step in (*self.steps, *self.on_failure) for part in step.walk()]
         if len(ids) != len(set(ids)):
-            raise ValueError("two steps have the same 'id'")
+            twice = next(id_ for id_ in ids if ids.count(id_) > 1)
+            raise ValueError(f"two steps have the id '{twice}': give each its own")
         if len([g for g in self.guardrails if isinstance(g, Approval)]) > 1:
             raise ValueError("give one 'approval' guardrail only")
         if unknown := set(self.targets) - set(self.parameters):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from core.automation import AISchedule
+from core.consistency.places import Problem, file_of
 from core.errors import ConfigurationError, InvalidRequestError, NotFoundError
 from core.schedules import ScheduleEntry, ScheduleStore
+from core.state import ApplicationState
 from scheduler.cron import Calendar
 
 
@@ -85,14 +87,14 @@ class ScheduleBook:
         return known[1] if known and known[0] == schedule else Calendar(schedule)
 
 
-def check_files(files: Mapping[str, AISchedule]) -> None:
-    """Read the cron lines of the configuration.
-
-    Raises:
-        ConfigurationError: one cannot be read.
-    """
-    for schedule in files.values():
-        _of_file(schedule)
+def cron_problems(state: ApplicationState) -> Iterator[Problem]:
+    """Cron lines of the configuration that cannot be read, or that never fire."""
+    for schedule in state.schedules.values():
+        try:
+            Calendar(schedule)
+        except InvalidRequestError as error:
+            spot = file_of(state.folder, "schedules", schedule.id).at("cron")
+            yield spot.says(str(error).removeprefix("cron: "))
 
 
 def _of_file(schedule: AISchedule) -> Calendar:

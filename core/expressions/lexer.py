@@ -89,6 +89,7 @@ def _unreadable(source: str, place: int) -> ExpressionError:
         "=": "write == to compare",
         "&": "write && for and",
         "|": "write || for or",
+        "$": "is a } missing before it? An expression holds no other one",
         "/": "a comment stands outside, after a '#' of the file",
     }.get(found, f"{found!r} has no meaning in an expression")
     return wrong(source[: max(place + 1, 60)], f"character {place + 1}: {mend}")
@@ -107,7 +108,9 @@ def closing_brace(text: str, start: int) -> int:
         ExpressionError: there is none.
     """
     depth = 0
-    for token in tokens(text[: start + MOST_CHARACTERS + 1], start):
+    end = start + MOST_CHARACTERS + 1
+    within = text[:end] if text.find("}", start, end) >= 0 else ""
+    for token in tokens(within, start):
         if token.kind is not Kind.SIGN:
             continue
         if token.text == "}" and depth == 0:

@@ -47,6 +47,9 @@ class FreezeWindow(Frozen):
 
     @model_validator(mode="after")
     def _both_alike(self) -> FreezeWindow:
+        for side in (self.starts, self.ends):
+            if side[0].isalpha() and side[:3] not in _DAYS:
+                raise ValueError(f"'{side[:3]}' is no day; write {', '.join(_DAYS)}")
         if self._weekly != (self.ends[:3] in _DAYS):
             raise ValueError("'from' and 'to' must both be weekly (Fri 16:00) or both be dates")
         start, end = (self._parse(side) for side in (self.starts, self.ends))

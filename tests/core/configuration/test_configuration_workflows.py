@@ -178,6 +178,14 @@ NOT_BEFORE = "no step that is done before has the id"
             [say("a", "costs ${5")],
             "steps.a.with.line: ${5: it has no closing } within 4000 characters",
         ),
+        (
+            [say("a", "left:\n${parameters.count\n```")],
+            "steps.a.with.line: ${parameters.count\n```: it has no closing } within 4000",
+        ),
+        (
+            [say("a", "${parameters.count and ${parameters.text}")],
+            "steps.a.with.line: parameters.count and ${parameters.text}: character 22: is a } missing",
+        ),
     ],
 )
 def test_a_step_that_could_not_run_is_told(steps: list[dict[str, Any]], line: str) -> None:

@@ -137,7 +137,7 @@ def test_a_number_that_cannot_be_signed_exactly_is_refused_in_a_step(number: flo
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"steps": [step(), step()]}, "two steps have the same 'id'"),
+        ({"steps": [step(), step()]}, "two steps have the id '"),
         ({"steps": []}, "at least 1 item"),
         ({"targets": ["nowhere"]}, "'targets' names unknown parameters: nowhere"),
         (

@@ -212,6 +212,7 @@ def test_a_weekly_window_agrees_with_a_clock_on_the_wall_in_every_zone(
 @pytest.mark.parametrize(
     ("starts", "ends", "timezone", "says"),
     [
+        ("Fry 16:00", "Mon 08:00", "UTC", "'Fry' is no day; write Mon, Tue, Wed"),
         ("Fri 16:00", "2026-12-20 08:00", "UTC", "both be weekly"),
         ("2026-12-20 08:00", "Fri 16:00", "UTC", "both be weekly"),
         ("2026-12-20 08:00", "2026-12-19 08:00", "UTC", "'to' must be after 'from'"),
