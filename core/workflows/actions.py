@@ -81,6 +81,11 @@ class Action(ABC, Generic[A]):
         """The risk for these arguments; by default the class's."""
         return self.risk
 
+    def only_looks(self, arguments: A) -> bool:
+        """Whether nothing is left behind; a keyed action leaves what it looks for when repeated."""
+        keyed = self.idempotency_of(arguments) is Idempotency.KEYED
+        return self.risk_of(arguments) is Risk.READ and not keyed
+
     @abstractmethod
     def describe(self, arguments: A) -> str:
         """One line of plain text that says exactly what will be done, for the card."""

@@ -15,7 +15,7 @@ from core.calendars.reader import CalendarEvent, Calendars
 from core.canonical import canonical_digest
 from core.errors import CountersignError, InvalidRequestError
 from core.gates import GateStore
-from core.records import Risk, storable_text
+from core.records import storable_text
 from core.store.other_runs import OtherRuns
 from core.workflows.actions import ActionContext, ActionError, ActionRegistry
 from core.workflows.guardrails.base import Begun, DryRun, Gate, World
@@ -119,7 +119,7 @@ class _RunWorld(World):
     ) -> dict[str, JsonValue]:
         action = self._worlds.registry.get(name)
         typed = action.read(arguments)
-        if action.risk_of(typed) is not Risk.READ:
+        if not action.only_looks(typed):
             raise InvalidRequestError(
                 f"{name} with these arguments is not a read action; a guardrail may only look."
             )

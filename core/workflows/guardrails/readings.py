@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, JsonValue
 
 from core.errors import CountersignError, InvalidRequestError
 from core.expressions import ExpressionError, Types, compile_expression
-from core.records import Frozen, Risk
+from core.records import Frozen
 from core.workflows.definition import Arguments
 from core.workflows.guardrails.base import World, Written
 from core.workflows.template import references, render
@@ -63,11 +63,11 @@ class Reading(Frozen):
         if next(references(self.arguments), None) is not None:
             return  # its risk is looked at when it is asked
         try:
-            risk = action.risk_of(action.read(dict(self.arguments)))
+            only_looks = action.only_looks(action.read(dict(self.arguments)))
         except InvalidRequestError as error:
             yield f"with: {error}"
             return
-        if risk is not Risk.READ:
+        if not only_looks:
             yield f"action: {self.action} does more than read here; a guardrail may only look."
 
 

@@ -10,7 +10,7 @@ import pytest
 from core.calendars.reader import Calendars
 from core.errors import CountersignError, InvalidRequestError, NotFoundError
 from core.gates import GateStore
-from core.records import Risk
+from core.records import Idempotency, Risk
 from core.security.audit import AuditLog
 from core.store.database import Database
 from core.store.other_runs import OtherRuns
@@ -63,6 +63,13 @@ class Sometimes(ListMachines):
         return Risk.CHANGE if arguments.region == "all" else Risk.READ
 
 
+class Note(ListMachines):
+    """Changes nothing, and leaves something that it finds when it is repeated."""
+
+    name = "inventory.note"
+    idempotency = Idempotency.KEYED
+
+
 @pytest.fixture
 def machines() -> Machines:
     return Machines("web-1", "web-2")
@@ -76,7 +83,7 @@ def clock() -> list[float]:
 @pytest.fixture
 def worlds(database: Database, tmp_path: Path, machines: Machines, clock: list[float]) -> Worlds:
     audit = AuditLog(database)
-    more = [Slow(machines), SlowDryRun(machines), Sometimes(machines)]
+    more = [Slow(machines), SlowDryRun(machines), Sometimes(machines), Note(machines)]
     return Worlds(
         ActionRegistry([*inventory(machines), *more]),
         OtherRuns(database),
@@ -122,6 +129,7 @@ async def test_a_read_action_says_its_values_summary_and_output(worlds: Worlds) 
     [
         ("inventory.move", {"host": "web-1"}, InvalidRequestError, "not a read action"),
         ("inventory.sometimes", {"region": "all"}, InvalidRequestError, "not a read action"),
+        ("inventory.note", {"region": "eu"}, InvalidRequestError, "not a read action"),
         ("inventory.guess", {}, InvalidRequestError, "A model writes what inventory.guess says"),
         ("inventory.list", {"reigon": "eu"}, InvalidRequestError, "reigon"),
         ("inventory.lost", {}, NotFoundError, "There is no action"),
