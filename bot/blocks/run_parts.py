@@ -183,7 +183,7 @@ def given(arguments: Mapping[str, PlannedArgument], budget: Budget) -> list[Rich
     for position, (name, argument) in enumerate(arguments.items()):
         value = budget.take(written(argument.value), 120)
         parts += [text(" · ")] if position else []
-        parts += [code(name), text(" "), code(value)]
+        parts += [code(name), text(" = "), code(value)]
     return [paragraph(parts)]
 
 

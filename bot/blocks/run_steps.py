@@ -34,7 +34,7 @@ from bot.blocks.run_outline import (
 from bot.blocks.run_parts import Budget, risk
 from core.records import Risk
 from core.workflows.definition import StepKind
-from core.workflows.plan import Node, Plan, PlannedStep
+from core.workflows.plan import Node, Plan, PlannedRetry, PlannedStep
 from core.workflows.run import Run, StepProgress, StepState
 
 _STATE = {
@@ -100,15 +100,17 @@ def conditions(step: PlannedStep) -> list[str]:
         words.append(f"Only if {cut(step.when, 200)}")
     if step.retry is not None:
         retry = step.retry
-        growing = f", each {retry.factor:g} times as long" if retry.factor > 1 else ""
-        words.append(
-            f"Up to {retry.attempts} attempts, the second after {duration(retry.backoff_s)}"
-            + growing
-        )
+        words.append(f"Up to {retry.attempts} attempts, the second after {_waits(retry)}")
     if step.kind is StepKind.MANUAL:
         who = f"the role {' or '.join(step.roles)}" if step.roles else "a right to countersign"
         words.append(f"Somebody with {who} confirms it.")
     return words
+
+
+def _waits(retry: PlannedRetry) -> str:
+    first = duration(retry.backoff_s)
+    times = "twice" if retry.factor == 2 else f"{retry.factor:g} times"
+    return first if retry.factor == 1 else f"{first}, each further one after {times} as long"
 
 
 def told_values(values: Mapping[str, JsonValue], budget: Budget) -> list[Line]:

@@ -33,7 +33,7 @@ def test_a_plan_tells_groups_conditions_retries_waits_and_who_confirms() -> None
     for part in (
         "1. \nBuild",
         "Only if parameters.force",
-        "Up to 3 attempts, the second after 10 s, each 2 times as long",
+        "Up to 3 attempts, the second after 10 s, each further one after twice as long",
         "2. \nAt the same time",
         "3. \nFor each of 6: web-1, web-2, web-3, web-4, web-5, web-6 · 2 at once, 30 s between",
         "4. \nSettle\n · wait 10 min",
