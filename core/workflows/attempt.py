@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +24,8 @@ from core.workflows.template import render
 
 _OUTPUT_CHARACTERS = 20_000
 _SUMMARY_CHARACTERS = 2_000
+_VALUES_CHARACTERS = 256 * 1024
+_LINK_CHARACTERS = 3_000
 CUT_OFF = "It was cut off in the middle; nobody knows whether it took effect."
 Scope = Callable[[], dict[str, JsonValue]]
 
@@ -56,6 +59,11 @@ async def attempt(
             result = await action.execute(typed, context)
         state, summary, output = StepState.SUCCEEDED, result.summary, result.output
         values, link = result.values, result.link
+        if (size := len(json.dumps(values))) > _VALUES_CHARACTERS:
+            said = f" (Its values are too large to keep: {size} characters.)"
+            values, summary = {}, summary[: _SUMMARY_CHARACTERS - len(said)] + said
+        if link is not None and len(link) > _LINK_CHARACTERS:
+            link = None
     except OutcomeUnknownError as error:
         state, summary = StepState.UNKNOWN, str(error)
     except TimeoutError:

@@ -148,6 +148,10 @@ class Expansion:
         for item in items:
             if items.count(item) > 1:
                 raise InvalidRequestError(f"'{step.name}' would go through '{item}' twice.")
+            if "[" in item or "]" in item:  # the ids of steps would not tell such items apart
+                raise InvalidRequestError(
+                    f"'{step.name}' goes through '{item}': an item must not hold '[' or ']'."
+                )
             if len(item) > _LONGEST_ITEM:
                 raise InvalidRequestError(
                     f"'{step.name}' goes through an item of more than {_LONGEST_ITEM} characters."

@@ -146,7 +146,9 @@ class HttpRequest(Action[RequestArguments]):
             try:
                 values["json"] = from_json(content, allow_inf_nan=False)
             except ValueError as error:
-                raise ActionError(f"{line}, but not the JSON it says it is: {error}.") from error
+                line += ", but not with the JSON it says it is"
+                if arguments.method in SAFE_METHODS:
+                    raise ActionError(f"{line}: {error}.") from error
         return ActionResult(summary=line, output=text, values=values)
 
     async def _read(self, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:

@@ -183,8 +183,18 @@ class TestFailures:
 
     async def test_what_is_called_json_and_is_not(self, server: Server) -> None:
         async with allowed(server) as action:
-            with pytest.raises(ActionError, match="not the JSON it says"):
+            with pytest.raises(ActionError, match="not with the JSON it says"):
                 await action.execute(action.read(request(server, "/broken")), attempt())
+
+    async def test_what_was_changed_is_done_even_if_the_answer_is_no_json(
+        self, server: Server
+    ) -> None:
+        async with allowed(server) as action:
+            result = await action.execute(
+                action.read(request(server, "/broken", "POST")), attempt()
+            )
+        assert "not with the JSON it says" in result.summary
+        assert "json" not in result.values
 
     @pytest.mark.parametrize("path", ["/drop", "/hang", "/gateway"])
     async def test_after_sending_the_outcome_of_a_post_is_unknown(

@@ -14,6 +14,7 @@ from core.errors import InvalidRequestError, NotAllowedError
 from core.records import Risk
 from core.store.runs import Start, Started
 from core.store.tables import runs
+from core.workflows.actions import ActionResult
 from core.workflows.run import Run, RunState, StepState
 from core.workflows.steering import CutOff, Resolution
 from tests.core.workflows.countersigning import IN_FREEZE, World, at
@@ -231,6 +232,19 @@ async def test_an_action_gets_its_key_its_run_and_its_place_and_long_output_is_c
     context = world.actions["file.append"].contexts[-1]
     assert (context.key, context.run_id) == (f"{done.id}/first", done.id)
     assert (context.requester, context.place, context.repeated) == (ALICE, DEPLOYS, False)
+
+
+async def test_values_and_links_too_large_to_keep_are_left_out_and_the_step_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def execute(*_given: object) -> ActionResult:
+        link = "https://example.test/" + "x" * 5_000
+        return ActionResult(summary="Done." * 1_000, values={"all": "x" * 300_000}, link=link)
+
+    monkeypatch.setattr(world.actions["file.append"], "execute", execute)
+    (step,) = (await world.ended(await begun(world, "note", "big"), RunState.SUCCEEDED)).steps
+    assert (step.values, step.link) == ({}, None)
+    assert step.summary.endswith("Done. (Its values are too large to keep: 300011 characters.)")
 
 
 async def test_a_cancelled_run_does_no_further_step(world: World) -> None:

@@ -42,6 +42,13 @@ def for_each(
     return {"id": "all", "name": "All of them", "for_each": over, "steps": list(steps), **extra}
 
 
+async def test_an_item_cannot_pass_for_another_ones_steps(tmp_path: Path) -> None:
+    """`web][a` would share step ids, and with them idempotency keys and outcomes, with others."""
+    inner = step(step_id="deploy", line="to ${each}")
+    with pytest.raises(InvalidRequestError, match=r"must not hold '\[' or '\]'"):
+        await plan(tmp_path, for_each(inner), given=typed(hosts=("web", "web][a")))
+
+
 async def test_a_list_is_gone_through_when_the_plan_is_made(tmp_path: Path) -> None:
     inner = step(step_id="deploy", line="to ${each}")
     made = await plan(
