@@ -14,6 +14,8 @@ from core.store.inbox import SqlInbox
 
 _POLL_S = 1.0  # what another replica has accepted and has no hand free for
 _ATTEMPTS = 5
+_ATTEMPTS_TO_POST = 100  # for half a day: Slack may be away for hours
+_LONGEST_PAUSE_S = 600
 _log = logging.getLogger(__name__)
 
 
@@ -79,14 +81,16 @@ class InboxWorker:
             await self._inbox.give_up(delivery, str(error))
         else:
             _log.error("%s failed", what, exc_info=error)
-            await self._again(delivery, what, f"{type(error).__name__}: {error}")
+            most = _ATTEMPTS_TO_POST if isinstance(error, PresentationError) else _ATTEMPTS
+            await self._again(delivery, what, f"{type(error).__name__}: {error}", most)
 
-    async def _again(self, delivery: Delivery, what: str, reason: str) -> None:
-        if delivery.attempts + 1 >= _ATTEMPTS:
-            _log.error("%s failed %d times and is kept: %s", what, _ATTEMPTS, reason)
+    async def _again(self, delivery: Delivery, what: str, reason: str, most: int) -> None:
+        if delivery.attempts + 1 >= most:
+            _log.error("%s failed %d times and is kept: %s", what, most, reason)
             await self._inbox.give_up(delivery, reason)
             return
-        await self._inbox.retry(delivery, reason, timedelta(seconds=2**delivery.attempts))
+        pause_s = min(2.0**delivery.attempts, _LONGEST_PAUSE_S)
+        await self._inbox.retry(delivery, reason, timedelta(seconds=pause_s))
 
     def _handler(self, source: str) -> Handler:
         return self._handlers[source.split(":", 1)[0]]

@@ -57,6 +57,26 @@ def read_ticks(values: Mapping[str, Mapping[str, Json]]) -> tuple[str, ...]:
     return tuple(str(option.get("value", "")) for option in ticked)
 
 
+def as_shown(
+    workflow: AIWorkflow, given: Mapping[str, PlannedArgument]
+) -> dict[str, PlannedArgument]:
+    """What a form begins with, as it comes back where nobody changes it: in the parameters'
+    types, and not longer than its fields."""
+    shown = dict(given)
+    for name, parameter in workflow.parameters.items():
+        if (argument := given.get(name)) is None:
+            continue
+        value = argument.value
+        if isinstance(value, str):
+            value = cut(value, parameter.max_length, "")
+        try:
+            value = parameter.read(name, value)
+        except InvalidRequestError:
+            continue  # it cannot be sent as it is
+        shown[name] = argument.model_copy(update={"value": value})
+    return shown
+
+
 def with_provenance(
     values: Mapping[str, Value],
     given: Mapping[str, PlannedArgument],
@@ -72,12 +92,12 @@ def with_provenance(
     arguments = {}
     for name, value in values.items():
         argument = given.get(name)
-        if argument is None or argument.value != value:
-            argument = PlannedArgument(value=value, provenance=typed)
-        elif name in ticked and by_a_model(argument):
-            confirmed = argument.provenance.model_copy(update={"confirmed_by": user})
-            argument = PlannedArgument(value=value, provenance=confirmed)
-        arguments[name] = argument
+        provenance = typed
+        if argument is not None and _words(argument.value) == _words(value):
+            provenance = argument.provenance
+            if name in ticked and by_a_model(argument):
+                provenance = provenance.model_copy(update={"confirmed_by": user})
+        arguments[name] = PlannedArgument(value=value, provenance=provenance)
     return arguments
 
 
@@ -86,6 +106,11 @@ def by_a_model(argument: PlannedArgument | None) -> bool:
     if argument is None:
         return False
     return argument.provenance.kind == "model" and not argument.provenance.trusted
+
+
+def _words(value: Value) -> Value | list[str]:
+    """For comparing: a field may give its text back with other white space."""
+    return value.split() if isinstance(value, str) else value
 
 
 def _raw(element: Json) -> str | tuple[str, ...] | None:

@@ -38,4 +38,7 @@ def unreadable(error: KeyError | ValidationError, what: str) -> None:
 
 
 def _identity(body: dict[str, Any]) -> str:
+    if body.get("type") == "view_submission":
+        # A form is kept once: where our answer was late, Slack lets the person send it again.
+        return str(body["view"]["id"])
     return str(body.get("event_id") or body["trigger_id"])

@@ -6,7 +6,7 @@ import re
 import shlex
 
 from bot.blocks import lists
-from bot.blocks.run_form_values import with_provenance
+from bot.blocks.run_form_values import as_shown, with_provenance
 from bot.handlers.items import FormItem
 from bot.services import BotServices
 from bot.slack.incoming import straight
@@ -66,6 +66,8 @@ class Requests:
         if item.state.offer:
             offer = await self._services.offers.get(item.state.offer)
             given, origin = offer.arguments, offer.origin
+            if workflow := self._services.workflows.workflows.get(offer.workflow):
+                given = as_shown(workflow, given)
         place = Place(channel=item.state.channel, thread=item.state.thread)
         await self._require_place(place)
         arguments = with_provenance(item.values, given, item.user, item.ticked)

@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 from bot.blocks.layout import Content, dicts, paragraph, rich, text
 from bot.blocks.lists import sentence
 from bot.handlers.intake import Intake
-from bot.handlers.items import CommandItem
+from bot.handlers.items import CommandItem, PhraseItem
 from bot.slack.cards import Cards
 from bot.slack.client import open_client
 from bot.slack.directory import SlackDirectory
@@ -274,6 +274,18 @@ async def test_a_payload_that_comes_twice_is_kept_once(edge: Edge) -> None:
         rows = (await connection.execute(select(deliveries))).all()
     assert len(rows) == 1
     assert b"secret" not in rows[0].body
+
+
+async def test_a_form_that_is_sent_again_is_kept_once(edge: Edge) -> None:
+    """Where our answer comes late, Slack shows an error and the person presses again."""
+    intake = Intake(SqlInbox(edge.database))
+    item = PhraseItem(user="U0ALICE", run="1f3c", phrase="wipe")
+    for press in ("1.2.3", "1.2.4"):
+        view = {"id": "V0FORM"}
+        await intake.keep({"type": "view_submission", "trigger_id": press, "view": view}, item)
+
+    async with edge.database.read() as connection:
+        assert len((await connection.execute(select(deliveries))).all()) == 1
 
 
 async def test_a_rate_limit_is_waited_for(edge: Edge) -> None:

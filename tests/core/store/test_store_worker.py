@@ -136,6 +136,17 @@ async def test_after_five_attempts_it_is_kept(database: Database) -> None:
     assert len(handler.outcomes["bad"]) == 4
 
 
+async def test_what_cannot_be_posted_for_hours_is_tried_as_long(database: Database) -> None:
+    handler = Handler(late=[PresentationError("Slack is away")] * 30)
+    async with working(database, handler) as worker:
+        await worker.accept("webhook:x", "late", b"", {})
+        for attempt in range(1, 31):
+            await reaches(database, "late", "received", attempt)
+            await make_due(database)
+        await reaches(database, "late", "done", 30)
+    assert handler.handled == ["late"]
+
+
 async def test_a_handler_that_cancels_itself_ends_its_delivery_only(database: Database) -> None:
     handler = Handler(odd=[asyncio.CancelledError()])
     async with working(database, handler) as worker:
