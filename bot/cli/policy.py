@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import typer
 from bot.cli.common import existing_database, read_settings, run_async
 from bot.slack.client import open_client
 from bot.slack.directory import SlackDirectory
-from core.errors import ConfigurationError, NotFoundError
+from core.errors import ConfigurationError, InvalidRequestError, NotFoundError
 from core.security.audit import AuditLog
 from core.security.delegations import Delegations
 from core.security.permissions import Permissions
@@ -21,6 +22,7 @@ from core.security.policy import Directory, Policy, Roles
 from core.settings import Settings
 from core.state import AIWorkflow, ApplicationState
 
+_MEMBER_ID = re.compile(r"[UW][A-Z0-9]+")
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 app = typer.Typer(no_args_is_help=True, help="Who may do what, by policy.yaml.")
@@ -44,6 +46,11 @@ def explain(
     ] = None,
 ) -> None:
     """Say what a person may do with a workflow in a channel, and why."""
+    if not _MEMBER_ID.fullmatch(user):
+        raise InvalidRequestError(
+            f"'{user}' is no member id: --user takes one such as U0123ABCD (in Slack: Profile, "
+            "Copy member ID)."
+        )
     run_async(_explain(read_settings(), user, workflow, channel, groups))
 
 

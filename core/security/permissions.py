@@ -109,18 +109,21 @@ class Permissions:
         self, workflow: AIWorkflow, held: frozenset[str], approving: bool
     ) -> Iterator[str]:
         own = next((g for g in workflow.guardrails if isinstance(g, Approval)), None)
+        risks: dict[Approval | None, list[Risk]] = {}
         for risk in Risk:
-            approval = effective_approval(self._policy, risk, own)
+            risks.setdefault(effective_approval(self._policy, risk, own), []).append(risk)
+        for approval, alike in risks.items():
+            run = f"a run of risk {_or(tuple(alike))}"
             if approval is None:
-                yield f"- a run that is {risk} needs no countersignature"
+                yield f"- {run} needs no countersignature"
                 continue
             fitting = [need.describe() for need in approval.needs if held & set(need.roles)]
             if approving and fitting:
                 can = f"can sign as {' or as '.join(dict.fromkeys(fitting))}"
-                can += ", but not their own run" if approval.four_eyes else ""
+                can += ", except a run of their own" if approval.four_eyes else ""
             else:
                 can = "cannot sign it"
-            yield f"- a run that is {risk}: {approval.describe()}; {can}"
+            yield f"- {run}: {approval.describe()}; {can}"
 
     def _emergency(self, held: frozenset[str]) -> Iterator[str]:
         rule = self._policy.break_glass
@@ -168,8 +171,8 @@ class Permissions:
             return (
                 f"no grant of policy.yaml allows {right} on {workflow} {_place(where)} to anybody"
             )
-        has = _or(tuple(held)) if held else "no role"
-        return f"policy.yaml allows {right} on {workflow} {_place(where)} to {able}; held is {has}"
+        has = f"only {_or(tuple(held))}" if held else "none"
+        return f"policy.yaml allows {right} on {workflow} {_place(where)} to {able}; holds {has}"
 
 
 def _allowing(at: int, right: Right, role: str, why: str) -> str:

@@ -70,6 +70,11 @@ def test_groups_can_be_given_by_hand(home: Path) -> None:
     assert "- holds no role of policy.yaml" in explain("--groups", "")
 
 
+def test_what_is_no_member_id_is_told(home: Path) -> None:
+    result = run("policy", "explain", "--user", "bob", "--workflow", "tag-release")
+    assert "'bob' is no member id: --user takes one such as U0123ABCD" in str(result.exception)
+
+
 def test_the_running_local_workspace_is_asked(
     home: Path, workspace: WorkspaceServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

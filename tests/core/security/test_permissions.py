@@ -128,7 +128,7 @@ async def test_a_ruling_gives_the_grant_the_role_and_what_makes_them_hold_it() -
     )
     nobody = await rules.ruling(NOBODY, Right.START, "pay-out", "C2")
     assert nobody.reasons == (
-        "policy.yaml allows start on pay-out in #payments to operator; held is no role",
+        "policy.yaml allows start on pay-out in #payments to operator; holds none",
     )
     none = await rules.ruling(BOSS, Right.APPROVE, "pay-out", None)
     assert none.reasons == (
@@ -148,7 +148,7 @@ async def test_everything_about_one_person_and_one_workflow_is_explained(tmp_pat
         "- may see: grants[1] of policy.yaml allows see to lead, held as listed under `users`",
         (
             "- may not start: policy.yaml allows start on pay-out in #payments to operator; "
-            "held is lead"
+            "holds only lead"
         ),
         (
             "- may approve: grants[1] of policy.yaml allows approve to lead, "
@@ -158,15 +158,15 @@ async def test_everything_about_one_person_and_one_workflow_is_explained(tmp_pat
             "- may not administer: no grant of policy.yaml allows administer on pay-out in "
             "#payments to anybody"
         ),
-        "- a run that is read needs no countersignature",
+        "- a run of risk read needs no countersignature",
         (
-            "- a run that is change: Countersigned by 1 person with the role lead or boss, not the "
-            "requester; can sign as 1 person with the role lead or boss, but not their own run"
+            "- a run of risk change: Countersigned by 1 person with the role lead or boss, not the "
+            "requester; can sign as 1 person with the role lead or boss, except a run of their own"
         ),
         (
-            "- a run that is destructive: Countersigned by 1 person with the role lead, then "
+            "- a run of risk destructive: Countersigned by 1 person with the role lead, then "
             "1 person with the role boss, not the requester; can sign as 1 person with the role "
-            "lead, but not their own run"
+            "lead, except a run of their own"
         ),
         "- may not break the glass: that needs the role boss",
     ]
