@@ -71,7 +71,9 @@ class Signing:
         run = await self._store.find(run_id)
         approval = run.approval
         if run.state is not RunState.AWAITING or approval is None:
-            raise InvalidRequestError(f"This run {run.state.told}; it waits for no countersignature.")
+            raise InvalidRequestError(
+                f"This run {run.state.told}; it waits for no countersignature."
+            )
         async with self._refusals_kept(run, user, decision):
             persons = await self._persons(run, approval, user, decision)
         now = self._in_time(run)
@@ -125,7 +127,9 @@ class Signing:
         broken = run.model_copy(update={"signatures": (*run.signatures, signature)})
         verdict = await self._judge(broken)
         if GuardrailState.BLOCKED in {result.state for result in verdict.results}:
-            raise InvalidRequestError(f"This does not give way to it. {verdict.obstacle}")
+            raise InvalidRequestError(
+                f"Breaking the glass does not help against this. {verdict.obstacle}"
+            )
         await self._store.sign(run, signature)
 
     async def _persons(

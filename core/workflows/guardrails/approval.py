@@ -27,7 +27,7 @@ class Approval(Guardrail):
         four_eyes: the requester's own signature does not count, nor one on their behalf.
         expires_after: from the making of the plan.
         remind_after: from the making of the plan; those who can still sign are called then.
-        phrase: the signer types the workflow's name, so that nobody approves by a slip.
+        phrase: the signer types the workflow's id, so that nobody approves by a slip.
         delegable: roles for which somebody may stand in for a person who is away. In a file it
             narrows the policy's delegation; in a plan it is what holds, and nothing given is none.
     """
@@ -72,7 +72,7 @@ class Approval(Guardrail):
         if self.four_eyes:
             words.append("not the requester")
         if self.phrase:
-            words.append("typing the workflow's name")
+            words.append("typing the workflow's id")
         return "Countersigned by " + ", ".join(words)
 
     def evaluate(self, situation: Situation) -> GuardrailResult:

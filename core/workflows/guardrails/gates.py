@@ -51,7 +51,7 @@ class RecordedGate(Guardrail):
         if situation.seen["gate"] is None:
             return self._result(
                 GuardrailState.BLOCKED,
-                "No result is recorded; `countersign gates record` records one.",
+                "No result is recorded: countersign gates record.",
             )
         gate = Gate.model_validate(situation.seen["gate"])
         at = f"{gate.at:%Y-%m-%d %H:%M %Z}"

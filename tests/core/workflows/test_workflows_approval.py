@@ -132,7 +132,7 @@ def test_the_rule_reads_as_a_sentence() -> None:
     )
     strict = rule(count=2, roles=["lead"], four_eyes=False, phrase=True)
     assert strict.describe() == (
-        "Countersigned by 2 people with the role lead, typing the workflow's name"
+        "Countersigned by 2 people with the role lead, typing the workflow's id"
     )
 
 

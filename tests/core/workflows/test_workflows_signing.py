@@ -247,7 +247,7 @@ async def test_broken_glass_overrides_what_gives_way_and_nothing_else(here: Offi
     assert REASON in broken.results[0].evidence
     assert (DORA, "run.break_glass") in await here.entries()
     firm = await here.new({"type": "environment", "allowed": ["staging"]}, id="abcdef012346")
-    with pytest.raises(InvalidRequestError, match=r"does not give way to it\..*Only in staging"):
+    with pytest.raises(InvalidRequestError, match=r"does not help against this\..*Only in staging"):
         await here.signing.break_glass(firm.id, DORA, REASON)
 
 
