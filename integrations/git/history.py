@@ -137,8 +137,9 @@ class ReadLog(Action[LogArguments]):
             sha, date, author, subject = (clip(field, 300) for field in line.split("\0", 3))
             commits.append({"sha": sha, "date": date, "author": author, "subject": subject})
             lines.append(f"{sha[:SHORT]} {date[:10]} {author}: {subject}")
+        found = "1 commit" if len(lines) == 1 else f"{len(lines)} commits"
         return ActionResult(
-            summary=f"{len(lines)} commits on {repository.branch} of {repository.name}",
+            summary=f"{found} on {repository.branch} of {repository.name}",
             output="\n".join(lines),
             values={"commits": commits, "head": head},
         )

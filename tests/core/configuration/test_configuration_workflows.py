@@ -184,7 +184,7 @@ NOT_BEFORE = "no step that is done before has the id"
         ),
         (
             [say("a", "${parameters.count and ${parameters.text}")],
-            "steps.a.with.line: parameters.count and ${parameters.text}: character 22: is a } missing",
+            "steps.a.with.line: parameters.count and ${parameters.text}: character 22: is a }",
         ),
     ],
 )
