@@ -111,7 +111,8 @@ class People:
         cards: dict[str, dict[str, Any]] = {}
         for message in await self._bob.messages(DEPLOYS):
             if found := re.search(r"\bt[0-9]+\b", str(message["blocks"])):
-                assert found[0] not in cards, f"{found[0]} has two cards"
+                other = cards.get(found[0], {}).get("text")
+                assert other is None, f"{found[0]} has two cards: {other} ### {message['text']}"
                 cards[found[0]] = message
         for tag, card in cards.items():
             asked = self._asked[tag]
