@@ -26,7 +26,8 @@ class Surroundings:
     """What the groups around a step say about it.
 
     Attributes:
-        each: item of the innermost for-each, and `source`, the list as the file has it.
+        each: item of the innermost for-each, and `source`, the list as the file has it, with
+            the list around it where its items are made of those.
         suffix: of the ids of the steps inside for-eaches, such as `[web-1]`.
         when: conditions that are known only at run time, joined.
     """
@@ -124,6 +125,8 @@ class Expansion:
         listed = step.for_each
         source: JsonValue = [*listed] if isinstance(listed, tuple) else listed
         items = self._items(step, source, around.scope)
+        if "each" in references(source):  # whoever wrote the outer item has written these, too
+            source = [source, around.source]
         return Rollout(
             nodes=tuple(self._sequence(step.steps, around.at(item, source)) for item in items),
             batch=step.batch,

@@ -42,6 +42,15 @@ def for_each(
     return {"id": "all", "name": "All of them", "for_each": over, "steps": list(steps), **extra}
 
 
+async def test_a_list_made_of_an_outer_item_is_as_untrusted_as_that(tmp_path: Path) -> None:
+    erase = step("file.erase", "erase", line="${each}")
+    inner = {"id": "inner", "name": "Disks", "for_each": ["${each}-a"], "steps": [erase]}
+    with pytest.raises(InvalidRequestError, match="a model wrote its each"):
+        await plan(tmp_path, for_each(inner), given={"hosts": argument(("db-1",), MODEL)})
+    made = await plan(tmp_path, for_each(inner), given={"hosts": argument(("db-1",), WEBHOOK)})
+    assert made.steps[0].untrusted == ("each (webhook field)",)
+
+
 async def test_an_item_cannot_pass_for_another_ones_steps(tmp_path: Path) -> None:
     """`web][a` would share step ids, and with them idempotency keys and outcomes, with others."""
     inner = step(step_id="deploy", line="to ${each}")
