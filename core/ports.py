@@ -76,13 +76,20 @@ class Caller(Messenger, Protocol):
     """Also calls people to what needs them."""
 
     async def call(
-        self, place: Place, groups: Sequence[str], users: Sequence[str], text: str, key: str
+        self,
+        place: Place,
+        groups: Sequence[str],
+        users: Sequence[str],
+        text: str,
+        key: str,
+        named: Sequence[str] = (),
     ) -> PostedMessage:
         """Post plain text once, by `key`, in a way that these people are notified.
 
         Args:
             groups: user groups by handle, without `@`.
             users: ids of people.
+            named: ids in the text that are shown as people.
 
         Raises:
             PresentationError: it could not be posted now.

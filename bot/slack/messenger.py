@@ -79,15 +79,24 @@ class SlackMessenger:
         return await self.post_once(announcement.place, content, announcement.key)
 
     async def call(
-        self, place: Place, groups: Sequence[str], users: Sequence[str], text: str, key: str
+        self,
+        place: Place,
+        groups: Sequence[str],
+        users: Sequence[str],
+        text: str,
+        key: str,
+        named: Sequence[str] = (),
     ) -> PostedMessage:
         """Post plain text once, by `key`, with mentions of these groups and people before it.
+
+        Args:
+            named: ids in the text that are shown as people.
 
         Raises:
             PresentationError: it could not be posted now.
         """
         found = {handle: await self._directory.group_id(handle) for handle in groups}
-        return await self.post_once(place, call_content(text, found, users), key)
+        return await self.post_once(place, call_content(text, found, users, named), key)
 
     async def post_once(self, place: Place, content: Content, key: str) -> PostedMessage:
         """Post, unless a message with this key stands already; then find it.

@@ -30,6 +30,7 @@ class Call(Frozen):
     place: Place
     roles: tuple[str, ...]
     text: str
+    named: tuple[str, ...] = ()
 
 
 class Reminders:
@@ -71,7 +72,9 @@ class Reminders:
             groups = dict.fromkeys(group for role in held for group in role.groups)
             users = dict.fromkeys(user for role in held for user in role.users)
             try:
-                await self._caller.call(call.place, list(groups), list(users), call.text, call.key)
+                await self._caller.call(
+                    call.place, list(groups), list(users), call.text, call.key, call.named
+                )
             except PresentationError as error:
                 _log.warning("nobody could be called (%s): %s", call.key, error)
 
@@ -81,7 +84,7 @@ class Reminders:
             return
         there = Place(channel=rule.channel)
         roles = self._policy.roles_with(Right.ADMINISTER, review.workflow)
-        what = f"for {review.workflow} (run {review.run_id}, in {_where(review.place)})"
+        what = f"for {review.workflow} (run {review.run_id}{_where(review.place)})"
         until = f"{review.due_at:%Y-%m-%d %H:%M %Z}"
         yield Call(
             key=f"glass:{review.run_id}",
@@ -91,6 +94,7 @@ class Reminders:
                 f"The glass was broken {what} by {review.user}: {review.reason} — "
                 f"Somebody else must review it by {until}."
             ),
+            named=(review.user,),
         )
         if now >= review.due_at:
             days = (now - review.due_at) // _DAY
@@ -139,4 +143,4 @@ def _signing_calls(run: Run, missing: tuple[Need, ...], now: datetime) -> Iterat
 
 
 def _where(place: Place) -> str:
-    return place.channel if place.channel.startswith("#") else "its channel"
+    return f", in {place.channel}" if place.channel.startswith("#") else ""

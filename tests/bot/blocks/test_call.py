@@ -20,6 +20,16 @@ def test_a_group_that_slack_does_not_know_is_named_only() -> None:
     assert {e["type"] for e in content.blocks[0]["elements"][0]["elements"]} == {"text"}
 
 
+def test_who_is_named_in_the_words_is_shown_as_a_person() -> None:
+    content = call("broken by U0BOB, not U0EVE", {}, [], ["U0BOB"])
+    (section,) = content.blocks[0]["elements"]
+    assert [one.get("user_id", one.get("text")) for one in section["elements"]] == [
+        "broken by ",
+        "U0BOB",
+        ", not U0EVE",
+    ]
+
+
 def test_mentions_in_the_words_stay_text() -> None:
     content = call("<!channel> <@U0BOB>", {}, [])
     assert content.text == "&lt;!channel&gt; &lt;@U0BOB&gt;"

@@ -75,13 +75,21 @@ class Recorder:
     """Says nothing to anybody, once a key, and remembers it."""
 
     down: bool = False
+    named: dict[str, list[str]] = field(default_factory=dict)
     calls: dict[str, tuple[Place, list[str], list[str], str]] = field(default_factory=dict)
 
     async def call(
-        self, place: Place, groups: Sequence[str], users: Sequence[str], text: str, key: str
+        self,
+        place: Place,
+        groups: Sequence[str],
+        users: Sequence[str],
+        text: str,
+        key: str,
+        named: Sequence[str] = (),
     ) -> PostedMessage:
         if self.down:
             raise PresentationError("Slack cannot be reached.")
+        self.named.setdefault(key, list(named))
         self.calls.setdefault(key, (place, list(groups), list(users), text))
         return PostedMessage(channel=place.channel, message="1.0", thread="1.0")
 

@@ -108,6 +108,7 @@ async def test_broken_glass_is_announced_and_its_review_is_asked_for_each_day(
     place, groups, _, text = here.caller.calls["glass:abcdef012345"]
     assert (place.channel, groups) == ("#deploys", ["leads"])
     assert f"by {DORA}: {REASON}" in text
+    assert here.caller.named["glass:abcdef012345"] == [DORA]
     assert "Somebody else must review it by 2026-11-25 12:00 UTC" in text
     here.clock.later(hours=24)
     await here.reminders.look()
