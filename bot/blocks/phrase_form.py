@@ -24,7 +24,7 @@ def phrase_form(run: Run) -> Json:
             PlainTextInput(_ELEMENT, max_length=200),
             block_id=BLOCK,
         ),
-        note(f"Run {run.id}, plan {cut(run.digest, 20)}. You sign exactly the plan on its card."),
+        note(f"You sign exactly the plan on the card of run {run.id}, {cut(run.digest, 20)}"),
     ]
     view: Json = ModalView(
         title="Countersign",

@@ -43,7 +43,10 @@ def run_details(run: Run, context: CardContext, link: str | None) -> Json:
         blocks.append(rich(paragraph([own_link(link, "Go to its message")])))
     if run.state not in _BEFORE:
         blocks += [DividerBlock(), *_progress(run, budget)]
-    blocks += [DividerBlock(), *(rich(*part) for part in planned(run.plan, budget))]
+    blocks += [
+        DividerBlock(),
+        *(rich(*part) for part in planned(run.plan, budget, run.state in _BEFORE)),
+    ]
     rest = [
         *origins(run.plan.arguments, run.requester, budget),
         *guardrails(run.guardrails, run),

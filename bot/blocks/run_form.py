@@ -33,7 +33,7 @@ from bot.blocks.run_form_values import (
     PLACE_BLOCK,
     by_a_model,
 )
-from bot.blocks.run_parts import written
+from bot.blocks.run_parts import SOURCE, written
 from core.errors import InvalidRequestError
 from core.records import Frozen, Value
 from core.state import AIWorkflow
@@ -118,7 +118,7 @@ def _input(name: str, parameter: Parameter, given: PlannedArgument | None) -> In
     initial = parameter.default if given is None else given.value
     hint = parameter.description
     if given is not None:
-        hint += f" — filled in: {given.provenance.kind}, {given.provenance.detail}"
+        hint += f" — {SOURCE[given.provenance.kind]}{given.provenance.detail}"
         hint += "" if given.provenance.trusted else " (untrusted)"
     return InputBlock(
         PlainText(cut(name, 150)),

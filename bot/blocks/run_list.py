@@ -58,7 +58,7 @@ def run_list(found: Sequence[Run], wanted: RunFilter, more: bool, command: str) 
         rich(paragraph(title), bullets(*(_line(run) for run in found))),
         ActionsBlock(buttons, block_id="runs"),
     ]
-    spoken = "; ".join(f"{run.id} {run.plan.name}, {heading(run)}" for run in found)
+    spoken = "; ".join(f"{run.id} {run.plan.name}, {_state(run)}" for run in found)
     return Content(text=escape_mrkdwn(cut(f"{name}: {spoken}", 2_500)), blocks=dicts(blocks))
 
 
@@ -68,16 +68,20 @@ def _line(run: Run) -> list[RichTextElement]:
     return [
         code(run.id),
         bold(f" {cut(run.plan.name, 80)}"),
-        text(f"{targets} · {heading(run)}{far} · "),
+        text(f"{targets} · {_state(run)}{far} · "),
         moment(run.created_at),
         text(" · "),
         person(run.requester),
     ]
 
 
+def _state(run: Run) -> str:
+    return "Waits for countersignatures" if run.state is RunState.AWAITING else heading(run)
+
+
 def _opening(found: Sequence[Run]) -> Element:
     options = [
-        Option(PlainText(cut(f"{run.id[:6]} {run.plan.name} · {heading(run)}", 75)), run.id)
+        Option(PlainText(cut(f"{run.id[:6]} {run.plan.name} · {_state(run)}", 75)), run.id)
         for run in found
     ]
     return StaticSelectMenu(names.OPEN_RUN, options=options, placeholder="Open a run…")

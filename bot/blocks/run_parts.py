@@ -40,7 +40,7 @@ _SIGNED = {
     Decision.DENY: "Denied by ",
     Decision.BREAK_GLASS: "Glass broken by ",
 }
-_SOURCE = {
+SOURCE = {
     "person": "typed by a person, ",
     "definition": "",
     "schedule": "from the schedule ",
@@ -48,6 +48,7 @@ _SOURCE = {
     "model": "model output, ",
     "step": "earlier step's output, ",
 }
+"""Kinds of provenance as people read them, before the detail."""
 
 
 _MOST_TARGETS = 12
@@ -226,7 +227,7 @@ def _later(approval: Approval, now: Need) -> tuple[Need, ...]:
 
 
 def _provenance(provenance: Provenance, requester: str) -> list[RichTextElement]:
-    source, detail = _SOURCE[provenance.kind], cut(provenance.detail, 120)
+    source, detail = SOURCE[provenance.kind], cut(provenance.detail, 120)
     told = with_people(f"{source}{detail}", [requester])
     if provenance.confirmed_by is not None:
         return [*told, text(" · confirmed by "), person(provenance.confirmed_by)]

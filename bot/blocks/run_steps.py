@@ -52,10 +52,15 @@ _DEEPEST = 8
 Line = list[RichTextElement]
 
 
-def planned(plan: Plan, budget: Budget) -> list[list[RichTextObject]]:
+def planned(plan: Plan, budget: Budget, ahead: bool = True) -> list[list[RichTextObject]]:
     """What will run, in its order: each step with its arguments and its dry run. What undoes and
-    what follows a failure are parts of their own."""
-    flow = [paragraph([bold("What will run, exactly")]), *_planned(plan, plan.flow, budget)]
+    what follows a failure are parts of their own.
+
+    Args:
+        ahead: whether nothing of it has begun.
+    """
+    title = "What will run, exactly" if ahead else "What was signed, exactly"
+    flow = [paragraph([bold(title)]), *_planned(plan, plan.flow, budget)]
     parts: list[list[RichTextObject]] = [flow]
     if undo := undo_rows(plan):
         head = paragraph([bold("If a step fails, what was done is taken back, last first")])

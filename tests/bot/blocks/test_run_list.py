@@ -101,3 +101,8 @@ def test_nothing_says_what_was_looked_for() -> None:
 def test_a_button_that_is_not_ours_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="too old"):
         RunFilter.read('{"sudo": true}')
+
+
+def test_a_run_that_can_be_signed_is_told_as_waiting_in_the_list() -> None:
+    content = run_list([run(RunState.AWAITING, "x")], EVERYTHING, more=False, command="/ops")
+    assert " · Waits for countersignatures · " in shown(content.blocks)

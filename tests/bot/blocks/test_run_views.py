@@ -24,7 +24,8 @@ def test_the_details_are_inert_and_have_the_whole_plan(state: RunState) -> None:
     words = shown(view)
 
     assert_inert(view["blocks"])
-    assert "What will run, exactly" in words
+    begun = state not in {RunState.AWAITING, RunState.APPROVED}
+    assert f"What {'was signed' if begun else 'will run'}, exactly" in words
     assert "Where the values came from" in words
     assert plan().digest in words
     assert "https://acme.slack.example/p1" in links(view)
