@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from core.errors import InvalidRequestError, NotAllowedError, NotFoundError
-from core.records import Frozen, Place
+from core.records import Frozen, Place, storable_text
 from core.security.audit import AuditLog
 from core.security.permissions import Permissions
 from core.security.policy import Right
@@ -236,7 +236,8 @@ class WorkflowService:
                 await self._store.renew(run_id, generation)
                 continue
             if not gave_up:
-                await self._engine.start(run_id, generation)
+                if not await self._waits_on(run_id):
+                    await self._engine.start(run_id, generation)
                 continue
             await self._store.transition(
                 run_id,
@@ -249,6 +250,18 @@ class WorkflowService:
         for run_id, _, _ in await self._engine.missing(await self._store.ended_with_locks()):
             await self._store.release(run_id)
         self._display.touch()
+
+    async def _waits_on(self, run_id: str) -> bool:
+        """Whether an approved run still waits for what it waited for; the engine, which keeps
+        each try for good, is not asked again before that changes."""
+        try:
+            run = await self._store.get(run_id)
+        except UnreadableRunError:
+            return False  # the engine ends it
+        if run.state is not RunState.APPROVED or not run.reason:
+            return False
+        ruling = await self._admission.rule(run)
+        return ruling.after is RunState.APPROVED and storable_text(ruling.reason) == run.reason
 
     async def _look_at_waiting(self) -> None:
         """Settle what waits for signatures; end what nobody has confirmed in time, and what can

@@ -184,6 +184,10 @@ async def test_what_a_person_did_not_confirm_is_not_used_when_the_failure_is_dea
     assert "there is no 'seen'" in tell.summary
 
 
+async def _postponed(world: World, run: Run) -> bool:
+    return bool((await world.service.get(run.id)).reason)
+
+
 async def test_a_run_that_needs_no_signature_does_not_wait_for_ever(world: World) -> None:
     holder = await world.request("look", "holds the lamp")
     async with world.database.write() as connection:
@@ -193,7 +197,15 @@ async def test_a_run_that_needs_no_signature_does_not_wait_for_ever(world: World
         begun = update(runs).where(runs.c.id == holder.id).values(state="attention")
         await connection.execute(begun)
     run = await world.request("look-locked", "patient")
-    await swept(world, run, RunState.APPROVED)
+    await until(lambda: _postponed(world, run), "it says what it waits for")
+    for _ in range(3):
+        await world.service.sweep()
+    tried = (await world.service.get(run.id)).generation
+    for _ in range(5):
+        await world.service.sweep()
+    assert (await world.service.get(run.id)).generation == tried
+    asked = [(run.id, tried)]
+    assert await world.engine.missing(asked) == [(run.id, tried, "")], "it was not asked in vain"
     assert world.times("patient") == 0
     await change(world, run, created_at=datetime.now(UTC) - timedelta(days=1, minutes=1))
     after = await swept(world, run, RunState.EXPIRED)
