@@ -132,9 +132,8 @@ class Commands:
         return None, words
 
     async def _run(self, typed: Typed) -> Content | None:
-        workflows = self._services.workflows.workflows
         if not typed.rest.strip():
-            return lists.workflows(list(workflows.values()), self._services.settings.command)
+            return await self._look.workflows(typed.user, typed.place, "")
         run = await self._requests.typed(
             typed.key, typed.user, typed.place, typed.rest, typed.through
         )

@@ -295,7 +295,7 @@ def test_the_home_links_the_waiting_runs_and_has_its_empty_states() -> None:
 
 
 def test_lists_are_inert_and_say_when_there_is_nothing() -> None:
-    assert "No workflow is configured" in shown(lists.workflows([], "/ops").blocks)
+    assert "There is no workflow that you may see" in shown(lists.workflows([], "/ops").blocks)
     problem = lists.workflow(workflow(), "/ops", problem=HOSTILE)
     assert_inert(problem.blocks, problem.text)
     assert "/ops run revert-commit commit=" in shown(problem.blocks)

@@ -156,6 +156,13 @@ async def test_who_may_not_break_the_glass_gets_no_form(world: World) -> None:
     assert await world.pages[BOB].views() == []
 
 
+@pytest.mark.parametrize("line", ["run", "workflows"])
+async def test_who_may_see_no_workflow_is_told_of_none(world: World, line: str) -> None:
+    await world.pages[DAVE].command(DEPLOYS, f"/ops {line}")
+    told = await world.whispered(DAVE, "There is no workflow that you may see here")
+    assert "write-note" not in told["text"]
+
+
 async def test_a_run_is_asked_for_again_with_changes(world: World) -> None:
     card = await _asked(world, "write-note file=first.txt text=one")
     await world.pages[BOB].press(card, names.APPROVE)
