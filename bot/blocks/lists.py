@@ -39,7 +39,7 @@ def sentence(words: str) -> Content:
 def workflows(known: Sequence[AIWorkflow], command: str) -> Content:
     """The workflows with how to start each."""
     if not known:
-        return sentence("There is no workflow that you may see here (folder workflows, policy.yaml).")
+        return sentence("There is no workflow that you may see here (workflows, policy.yaml).")
     lines: list[Line] = [
         [
             bold(workflow.name),
