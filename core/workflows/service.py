@@ -6,8 +6,11 @@ Whoever calls this has verified who the person is; whether they may is decided h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+
+from pydantic import JsonValue
 
 from core.errors import InvalidRequestError, NotAllowedError, NotFoundError
 from core.records import Frozen, Place, storable_text
@@ -193,7 +196,8 @@ class WorkflowService:
     async def cancel(self, run_id: str, user: str) -> Run:
         """Stop a run before its next step; see `Steering.cancel`."""
         run = await self._store.find(run_id)
-        await self._steering.cancel(run, user)
+        async with self._refusals_kept(run, user, "cancel"):
+            await self._steering.cancel(run, user)
         return await self._steered(run)
 
     async def resolve(
@@ -201,7 +205,8 @@ class WorkflowService:
     ) -> Run:
         """Say what is so with a step that was cut off; see `Steering.resolve`."""
         run = await self._store.find(run_id)
-        await self._steering.resolve(run, user, resolution, about)
+        async with self._refusals_kept(run, user, "resolve"):
+            await self._steering.resolve(run, user, resolution, about)
         return await self._steered(run)
 
     async def confirm(
@@ -209,7 +214,8 @@ class WorkflowService:
     ) -> Run:
         """Say that a manual step was done, or not; see `Steering.confirm`."""
         run = await self._store.find(run_id)
-        await self._steering.confirm(run, step_id, user, done, comment)
+        async with self._refusals_kept(run, user, "confirm"):
+            await self._steering.confirm(run, step_id, user, done, comment)
         return await self._steered(run)
 
     async def retry(self, run_id: str, user: str, generation: int | None = None) -> Run:
@@ -223,7 +229,8 @@ class WorkflowService:
             ruling = await self._admission.rule(run)
             if ruling.after.final:
                 raise InvalidRequestError(f"It cannot go on; ask for it anew. {ruling.reason}")
-        await self._steering.retry(run, user, generation)
+        async with self._refusals_kept(run, user, "retry"):
+            await self._steering.retry(run, user, generation)
         return await self._steered(run)
 
     async def sweep(self) -> None:
@@ -285,6 +292,16 @@ class WorkflowService:
                 continue
             for position in (at for whose, at in overdue if whose == run_id):
                 await self._steering.time_out(run, position)
+
+    @asynccontextmanager
+    async def _refusals_kept(self, run: Run, user: str, what: str) -> AsyncIterator[None]:
+        """Note in the audit log that a person was refused."""
+        try:
+            yield
+        except NotAllowedError as refusal:
+            details: dict[str, JsonValue] = {"asked": what, "why": str(refusal)}
+            await self._audit.record(user, "run.refused", run.id, details)
+            raise
 
     async def _steered(self, run: Run) -> Run:
         self._display.touch()

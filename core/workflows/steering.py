@@ -70,7 +70,8 @@ class Steering:
                 late or a second time, is none about this one.
 
         Raises:
-            NotAllowedError: the person is none of those who may countersign the run.
+            NotAllowedError: the person is none of those who may countersign the run, or administer
+                its workflow.
             InvalidRequestError: no step waits for this.
         """
         position = _cut_off(run, about)
@@ -169,11 +170,16 @@ class Steering:
 
     async def _require_signer(self, run: Run, user: str, roles: tuple[str, ...], what: str) -> None:
         """Those who hold the roles; without any, those who may countersign, or administer."""
-        roles = roles or (run.approval.roles if run.approval else ())
         if roles:
             await self._roles.require(user, roles, what)
-        else:
-            await self._require(run, user, Right.ADMINISTER, what)
+            return
+        own = run.approval.roles if run.approval else ()
+        workflow, channel = run.plan.workflow, run.place.channel
+        if await self._permissions.may(user, Right.ADMINISTER, workflow, channel):
+            return
+        if own:
+            await self._roles.require(user, own, what)
+        await self._require(run, user, Right.APPROVE if own else Right.ADMINISTER, what)
 
     async def _require_retry(self, run: Run, user: str) -> None:
         channel = run.place.channel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -10,11 +11,14 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import OperationalError
 
+from core.errors import NotAllowedError
+from core.security.policy import Grant, Right
 from core.store.runs import Move
 from core.store.tables import run_locks, run_steps, runs, signatures
 from core.workflows.run import Run, RunState, StepState
+from core.workflows.steering import Resolution
 from tests.core.workflows.countersigning import World
-from tests.core.workflows.parts import ALICE, BOB, Hang
+from tests.core.workflows.parts import ALICE, BOB, DAVE, LEAD, Hang, policy
 from tests.support.until import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -210,3 +214,40 @@ async def test_a_run_that_needs_no_signature_does_not_wait_for_ever(world: World
     await change(world, run, created_at=datetime.now(UTC) - timedelta(days=1, minutes=1))
     after = await swept(world, run, RunState.EXPIRED)
     assert after.reason.startswith("It could not begin in 1 d. One run at a time under the name")
+
+
+async def test_whoever_may_not_steer_a_run_is_refused_and_that_is_kept(world: World) -> None:
+    run = await begun(world, "lose", "steered")
+    await world.ended(run, RunState.ATTENTION)
+    failed = await world.ended(await begun(world, "fail", "steered too"), RunState.FAILED)
+    with pytest.raises(NotAllowedError):
+        await world.service.cancel(run.id, DAVE)
+    with pytest.raises(NotAllowedError):
+        await world.service.resolve(run.id, DAVE, Resolution.DONE)
+    with pytest.raises(NotAllowedError):
+        await world.service.retry(failed.id, DAVE)
+    refused = [*await world.entries(run.id), *await world.entries(failed.id)]
+    kept = [json.loads(e.details)["asked"] for e in refused if e.action == "run.refused"]
+    assert kept == ["cancel", "resolve", "retry"]
+
+
+async def test_an_administrator_settles_what_was_cut_off_without_a_role_that_signs(
+    world: World,
+) -> None:
+    run = await begun(world, "lose", "administered")
+    asked = await world.ended(run, RunState.ATTENTION)
+    assert asked.approval is not None
+    assert asked.approval.roles == ("approver",)
+    await world.service.resolve(run.id, LEAD, Resolution.DONE)
+    await world.ended(run, RunState.SUCCEEDED)
+
+
+async def test_a_role_that_signs_settles_nothing_where_its_grant_does_not_reach(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await begun(world, "lose", "elsewhere")
+    await world.ended(run, RunState.ATTENTION)
+    only = Grant(allow=(Right.APPROVE,), roles=("approver",), channels=("#other",))
+    monkeypatch.setattr(world.steering._permissions, "_policy", policy(grants=(only,)))
+    with pytest.raises(NotAllowedError):
+        await world.service.resolve(run.id, BOB, Resolution.DONE)
