@@ -114,7 +114,8 @@ class Segment:
     def failure(self) -> str:
         """Why the run has failed: what its first failed step says."""
         failed = (step.summary for step in self.steps if step.state is StepState.FAILED)
-        return " ".join(filter(None, (next(failed, ""), self.remark)))
+        why = next(failed, "")
+        return f"{why.rstrip('.')}. {self.remark}" if why and self.remark else why or self.remark
 
     def question(self) -> str:
         """What people are asked for: of the first step that waits for one."""

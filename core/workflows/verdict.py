@@ -60,12 +60,14 @@ class Verdict(Frozen):
 
     @property
     def obstacle(self) -> str:
-        """The guardrail that stands in the way, with its evidence: rather one that forbids it
-        than one that waits."""
+        """What stands in the way, and which guardrail asks for something else: rather one that
+        forbids it than one that waits."""
         for state in (GuardrailState.BLOCKED, GuardrailState.WAITING):
             for result in self.results:
                 if result.state is state:
-                    return f"{result.description}: {result.evidence}"
+                    evidence = result.evidence.rstrip(".") + "."
+                    over = self.denied or self.expired
+                    return evidence if over else f"{evidence} The guardrail: {result.description}."
         return ""
 
 
