@@ -115,7 +115,10 @@ class Decisions:
             run = await self._services.workflows.get(named)
             return await self._said[verb](run, after.strip(), user)
         if place.thread is None:
-            raise InvalidRequestError(f"Say which run: {_EXAMPLES[verb]}.")
+            unknown = f"There is no run '{first[:20]}' here. " if first else ""
+            raise InvalidRequestError(
+                f"{unknown}Say which run, by at least 4 characters of its id: {_EXAMPLES[verb]}."
+            )
         return await self._said[verb](await self._in_thread(verb, place), rest.strip(), user)
 
     async def waits_in(self, verb: str, place: Place) -> bool:
