@@ -8,7 +8,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import CountersignError
-from core.records import Place
+from core.records import Place, storable, storable_text
 from core.store.tables import run_steps, signatures
 from core.workflows.guardrails import GuardrailResult
 from core.workflows.plan import Plan
@@ -114,7 +114,10 @@ def progress(row: AnyRow) -> StepProgress:
 def step_columns(step: StepProgress) -> dict[str, object]:
     """What a step's row holds, but for its key."""
     columns = step.model_dump(exclude={"values"})
-    return columns | {"state": str(step.state), "output_values": step.values}
+    # What an action says of its failure may hold anything, such as a program's output.
+    texts = {name: storable_text(columns[name]) for name in ("summary", "output")}
+    values = {"output_values": storable(step.values)}
+    return columns | texts | values | {"state": str(step.state)}
 
 
 def signature_columns(run_id: str, signature: Signature) -> dict[str, object]:

@@ -11,6 +11,8 @@ from core.records import Provenance, Value
 from core.state import AIWorkflow
 from core.workflows.plan import PlannedArgument
 
+_LONGEST_TARGET = 500
+
 
 def fill_in(
     workflow: AIWorkflow, given: Mapping[str, PlannedArgument]
@@ -52,7 +54,16 @@ def _json(value: Value) -> JsonValue:
 
 
 def targets_of(workflow: AIWorkflow, arguments: Mapping[str, PlannedArgument]) -> Iterator[str]:
-    """What the plan touches: the values of the workflow's targets, each item of a list."""
+    """What the plan touches: the values of the workflow's targets, each item of a list.
+
+    Raises:
+        InvalidRequestError: one is too long for an index, by which rates are counted.
+    """
     for name in workflow.targets:
         value = arguments[name].value
-        yield from value if isinstance(value, tuple) else (str(value),)
+        for target in value if isinstance(value, tuple) else (str(value),):
+            if len(target) > _LONGEST_TARGET:
+                raise InvalidRequestError(
+                    f"{name} names a target of more than {_LONGEST_TARGET} characters."
+                )
+            yield target

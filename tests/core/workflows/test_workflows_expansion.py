@@ -51,6 +51,17 @@ async def test_a_list_made_of_an_outer_item_is_as_untrusted_as_that(tmp_path: Pa
     assert made.steps[0].untrusted == ("each (webhook field)",)
 
 
+async def test_a_target_too_long_for_an_index_is_refused_before_anybody_signs(
+    tmp_path: Path,
+) -> None:
+    where = {"where": {"description": "where", "max_length": 3000}}
+    made = workflow(step(line="${parameters.where}"), parameters=where, targets=["where"])
+    with pytest.raises(InvalidRequestError, match="where names a target of more than 500"):
+        await Planner(policy(), registry(tmp_path)).plan(
+            "run1", made, typed(where="x" * 501), ALICE
+        )
+
+
 async def test_an_item_cannot_pass_for_another_ones_steps(tmp_path: Path) -> None:
     """`web][a` would share step ids, and with them idempotency keys and outcomes, with others."""
     inner = step(step_id="deploy", line="to ${each}")

@@ -15,6 +15,7 @@ from core.errors import NotAllowedError
 from core.security.policy import Grant, Right
 from core.store.runs import Move
 from core.store.tables import run_locks, run_steps, runs, signatures
+from core.workflows.actions import ActionError, ActionResult
 from core.workflows.run import Run, RunState, StepState
 from core.workflows.steering import Resolution
 from tests.core.workflows.countersigning import World
@@ -213,7 +214,7 @@ async def test_a_run_that_needs_no_signature_does_not_wait_for_ever(world: World
     assert world.times("patient") == 0
     await change(world, run, created_at=datetime.now(UTC) - timedelta(days=1, minutes=1))
     after = await swept(world, run, RunState.EXPIRED)
-    assert after.reason.startswith("It could not begin in 1 d. One run at a time under the name")
+    assert after.reason.startswith("It could not begin in 1 d. Held: the lamp by run")
 
 
 async def test_whoever_may_not_steer_a_run_is_refused_and_that_is_kept(world: World) -> None:
@@ -251,3 +252,16 @@ async def test_a_role_that_signs_settles_nothing_where_its_grant_does_not_reach(
     monkeypatch.setattr(world.steering._permissions, "_policy", policy(grants=(only,)))
     with pytest.raises(NotAllowedError):
         await world.service.resolve(run.id, BOB, Resolution.DONE)
+
+
+@pytest.mark.parametrize("odd", ["\x00", "\ud800"], ids=["NUL", "surrogate"])
+async def test_an_error_with_characters_that_no_database_takes_fails_the_step_like_any_other(
+    world: World, monkeypatch: pytest.MonkeyPatch, odd: str
+) -> None:
+    async def execute(*_given: object) -> ActionResult:
+        raise ActionError(f"exit 1: {odd}")
+
+    monkeypatch.setattr(world.actions["file.fail"], "execute", execute)
+    failed = await world.ended(await begun(world, "fail", f"odd {odd!r}"), RunState.FAILED)
+    assert failed.reason == "exit 1: \ufffd"
+    assert failed.steps[0].state is StepState.FAILED
