@@ -144,7 +144,7 @@ def _planned_row(plan: Plan, row: Row, budget: Budget) -> list[RichTextObject]:
     if step.arguments:
         parts.append(_indented(row.depth, told_values(step.arguments, budget)))
     if step.preview is not None:
-        parts += _dry_run(step.preview, budget)
+        parts += _dry_run(step.preview, step.arguments, budget)
     return parts
 
 
@@ -157,9 +157,13 @@ def _what(step: PlannedStep) -> Line:
     return [text(" · "), *risk(step.risk), text(" · "), code(step.action)]
 
 
-def _dry_run(output: str, budget: Budget) -> list[RichTextObject]:
+def _dry_run(
+    output: str, arguments: Mapping[str, JsonValue], budget: Budget
+) -> list[RichTextObject]:
     if not output.strip():
         return [paragraph([text("Dry run: it would print nothing.")])]
+    if same := [name for name, value in arguments.items() if value == output]:
+        return [paragraph([text("Dry run: as "), code(same[0]), text(" says.")])]
     room = budget.room(1_500)
     if room <= 100:
         return []

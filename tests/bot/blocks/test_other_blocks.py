@@ -163,7 +163,8 @@ def test_a_form_begins_with_what_was_offered_and_says_where_that_came_from() -> 
 
     inputs = {b["block_id"]: b for b in view["blocks"] if b["type"] == "input"}
     assert inputs["parameter:commit"]["element"]["initial_value"] == "4f2a1c9"
-    assert "webhook field, github head_sha (untrusted)" in inputs["parameter:commit"]["hint"]["text"]
+    hint = inputs["parameter:commit"]["hint"]["text"]
+    assert "webhook field, github head_sha (untrusted)" in hint
     assert inputs["parameter:ratio"]["element"]["is_decimal_allowed"]
     assert inputs["parameter:ratio"]["optional"]
     assert "nobody of the team wrote them: commit" in shown(view)

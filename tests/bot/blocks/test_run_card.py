@@ -52,6 +52,18 @@ def test_what_a_signer_must_know_is_on_the_card() -> None:
     assert people(card.blocks) == {"U0ALICE", "U0BOB"}
 
 
+def test_a_dry_run_that_says_what_an_argument_says_is_not_told_twice() -> None:
+    made = plan()
+    step = made.steps[0].model_copy(update={"arguments": {"text": "Rolling out."}})
+    steps = (step.model_copy(update={"preview": "Rolling out."}), *made.steps[1:])
+    words = shown(
+        run_card(run(RunState.AWAITING, plan=made.model_copy(update={"steps": steps})), CARD).blocks
+    )
+
+    assert "Dry run: as \ntext\n says." in words
+    assert words.count("Rolling out.") == 1
+
+
 def test_buttons_say_what_they_do_and_ask_again() -> None:
     card = run_card(run(RunState.AWAITING, "x"), CARD)
     buttons = {o["action_id"]: o for o in objects(card.blocks) if o.get("type") == "button"}
