@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, JsonValue
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import CountersignError
 from core.records import Idempotency
@@ -16,6 +18,7 @@ from core.workflows.actions import (
     ActionContext,
     ActionError,
     ActionRegistry,
+    ActionResult,
     OutcomeUnknownError,
 )
 from core.workflows.plan import PlannedRetry, PlannedStep
@@ -27,7 +30,12 @@ _SUMMARY_CHARACTERS = 2_000
 _VALUES_CHARACTERS = 256 * 1024
 _LINK_CHARACTERS = 3_000
 CUT_OFF = "It was cut off in the middle; nobody knows whether it took effect."
+_log = logging.getLogger(__name__)
 Scope = Callable[[], dict[str, JsonValue]]
+
+
+class _BugError(CountersignError):
+    """The action broke down; nobody has said whether it took effect."""
 
 
 async def attempt(
@@ -56,7 +64,7 @@ async def attempt(
             place=run.place,
         )
         async with asyncio.timeout(step.time_limit_s):
-            result = await action.execute(typed, context)
+            result = await _outcome(action.execute(typed, context))
         state, summary, output = StepState.SUCCEEDED, result.summary, result.output
         values, link = result.values, result.link
         if (size := len(json.dumps(values))) > _VALUES_CHARACTERS:
@@ -68,6 +76,10 @@ async def attempt(
         state, summary = StepState.UNKNOWN, str(error)
     except TimeoutError:
         summary = f"It did not finish within {step.time_limit_s:.0f} s and was stopped."
+        if step.idempotency is Idempotency.NONE:
+            state = StepState.UNKNOWN
+    except _BugError as error:
+        summary = str(error)
         if step.idempotency is Idempotency.NONE:
             state = StepState.UNKNOWN
     except ActionError as error:
@@ -85,6 +97,19 @@ async def attempt(
         }
     )
     return _again(step, after) or after
+
+
+async def _outcome(execution: Awaitable[ActionResult]) -> ActionResult:
+    """What an action did. Gathered, so that a bug in it is a step that failed, after which is
+    undone what was done before it, and not the end of the engine's work on the run."""
+    (result,) = await asyncio.gather(execution, return_exceptions=True)
+    if isinstance(result, ActionResult):
+        return result
+    ours = isinstance(result, CountersignError | SQLAlchemyError)  # the latter is tried again
+    if ours or not isinstance(result, Exception):
+        raise result
+    _log.error("an action has a bug", exc_info=result)
+    raise _BugError(f"The action has a bug: {type(result).__name__}: {result}") from result
 
 
 def _prepare(

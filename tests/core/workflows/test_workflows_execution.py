@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import update
 
 from core.errors import InvalidRequestError, NotAllowedError
-from core.records import Risk
+from core.records import Idempotency, Risk
 from core.store.runs import Start, Started
 from core.store.tables import runs
 from core.workflows.actions import ActionResult
@@ -195,18 +195,24 @@ async def test_a_step_that_fails_stops_the_rest(world: World) -> None:
     assert world.times("unwritten") == 0
 
 
-async def test_a_bug_in_an_action_shows_as_a_failed_run(world: World) -> None:
-    run = await begun(world, "bug", "buggy")
-
-    async def failed() -> Any:
-        await world.service.sweep()
-        now = await world.service.get(run.id)
-        return now if now.state is RunState.FAILED else None
-
-    after: Run = await until(failed, "the run has failed")
-    assert after.reason.startswith("The engine stopped: ")
-    assert "a bug in an action" in after.reason
+async def test_a_bug_in_an_action_whose_effect_is_open_needs_a_person(world: World) -> None:
+    asked = await world.ended(await begun(world, "bug", "buggy"), RunState.ATTENTION)
+    assert asked.reason == "The action has a bug: ZeroDivisionError: a bug in an action"
+    await world.service.resolve(asked.id, BOB, Resolution.STOP)
     assert world.times("buggy") == 0
+
+
+async def test_after_a_bug_in_an_action_that_may_be_repeated_the_rest_is_undone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def execute(*_given: object) -> ActionResult:
+        raise ZeroDivisionError("a bug in an action")
+
+    monkeypatch.setattr(world.actions["file.fail"], "execute", execute)
+    monkeypatch.setattr(world.actions["file.fail"], "idempotency", Idempotency.NATURAL)
+    failed = await world.ended(await begun(world, "undone", "bugs"), RunState.FAILED)
+    assert failed.reason == "The action has a bug: ZeroDivisionError: a bug in an action"
+    assert (world.times("bugs undo b"), world.times("bugs undo bugs a")) == (1, 1)
 
 
 async def test_a_step_over_its_time_is_stopped(world: World) -> None:
