@@ -70,9 +70,9 @@ async def _verify(settings: Settings, file: Path | None, known: str | None) -> N
         log = AuditLog(database)
         whole, problem = await log.verify(known)
         if problem is not None:
-            raise ConfigurationError(f"The audit log is broken after {whole} entries: {problem}.")
+            raise ConfigurationError(f"The audit log is broken after {_entries(whole)}: {problem}.")
         head = await log.head()
-        typer.echo(f"The audit log is whole: {whole} entries.")
+        typer.echo(f"The audit log is whole: {_entries(whole)}.")
         if file is not None:
             copied, problem = await verify_lines(EntryLines(file), log)
             _say_of_file(file, copied, problem)
@@ -89,8 +89,8 @@ async def _verify_offline(file: Path, known: str | None) -> None:
 
 def _say_of_file(file: Path, whole: int, problem: str | None) -> None:
     if problem is not None:
-        raise ConfigurationError(f"{file} is broken after {whole} entries: {problem}.")
-    typer.echo(f"{file} is whole: {whole} entries.")
+        raise ConfigurationError(f"{file} is broken after {_entries(whole)}: {problem}.")
+    typer.echo(f"{file} is whole: {_entries(whole)}.")
 
 
 async def _export(
@@ -103,7 +103,7 @@ async def _export(
             return
         with _new_file(path) as out:
             count = await export_entries(entries, selection, form, out)
-    typer.echo(f"{path}: {count} entries.")
+    typer.echo(f"{path}: {_entries(count)}.")
 
 
 def _new_file(path: Path) -> TextIO:
@@ -115,3 +115,7 @@ def _new_file(path: Path) -> TextIO:
 
 def _utc(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment else None
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"

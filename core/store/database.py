@@ -99,8 +99,10 @@ class Database:
                 self.may_migrate = await connection.run_sync(may_migrate)
         except (OSError, SQLAlchemyError) as error:
             where = self.url.render_as_string(hide_password=True)
+            # What the driver said, without the statement and the links that SQLAlchemy adds.
+            cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
             raise ConfigurationError(
-                f"The database {where} cannot be opened ({type(error).__name__}: {error}). "
+                f"The database {where} cannot be opened ({cause}). "
                 f"Check {self._setting} and that the server runs."
             ) from error
 

@@ -83,7 +83,7 @@ def test_a_whole_log_is_said_to_be_whole_with_the_hash_to_note(home: Path) -> No
 
 def test_an_altered_entry_fails_the_verification(home: Path) -> None:
     asyncio.run(_alter(home))
-    assert "broken after 1 entries: entry 2 was altered" in fail("audit", "verify")
+    assert "broken after 1 entry: entry 2 was altered" in fail("audit", "verify")
 
 
 def test_a_removed_tail_fails_the_verification(home: Path) -> None:

@@ -129,6 +129,7 @@ async def test_a_server_that_is_not_there_is_a_clear_error_without_the_password(
     with pytest.raises(ConfigurationError, match="Check COUNTERSIGN_DATABASE_URL") as caught:
         await database.open()
     assert "hunter2" not in str(caught.value)
+    assert "sqlalche.me" not in str(caught.value)
 
 
 async def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> None:
