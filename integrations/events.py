@@ -38,12 +38,13 @@ def events_of(delivery: Delivery, integrations: Integrations) -> list[Event]:
     except NotFoundError as error:
         raise UnreadableDeliveryError(
             f"The delivery {delivery.key} is for an integration that is gone: {error} "
-            f"Put integrations/{integration_id}.yaml back, then replay it."
+            f"Put integrations/{integration_id}.yaml back, then deliver it again."
         ) from error
     if integration.webhook is None:
         raise UnreadableDeliveryError(
             f"The delivery {delivery.key} is for '{integration_id}', which takes no webhooks any "
-            f"more: give integrations/{integration_id}.yaml its webhook secret, then replay it."
+            f"more: give integrations/{integration_id}.yaml its webhook secret, then deliver it "
+            "again."
         )
     try:
         events = integration.webhook.normalise(delivery.headers, delivery.body)

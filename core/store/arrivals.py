@@ -28,16 +28,19 @@ class Arrivals:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        insert = sqlite.insert if database.is_sqlite else postgresql.insert
-        self._insert = (
-            insert(deliveries)
-            .on_conflict_do_nothing()
-            .returning(deliveries.c.source, deliveries.c.key)
-        )
+        made = (sqlite.insert if database.is_sqlite else postgresql.insert)(deliveries)
+        anew = ("headers", "body", "state", "attempts", "due_at")
+        # One that has failed for good is worked on again when its sender delivers it again.
+        self._insert = made.on_conflict_do_update(
+            index_elements=[deliveries.c.source, deliveries.c.key],
+            set_={name: made.excluded[name] for name in anew},
+            where=deliveries.c.state == "failed",
+        ).returning(deliveries.c.source, deliveries.c.key)
         self._open: _Batch | None = None
 
     async def keep(self, row: dict[str, Any]) -> bool:
-        """Insert; False where (`source`, `key`) is there already. Committed on return."""
+        """Insert, also in place of one that has failed; False where (`source`, `key`) is there
+        already. Committed on return."""
         key = (row["source"], row["key"])
         batch = self._batch()
         first = batch.rows.setdefault(key, row) is row

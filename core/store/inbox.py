@@ -35,7 +35,8 @@ class SqlInbox:
         self._arrivals = Arrivals(database)
 
     async def accept(self, source: str, key: str, body: bytes, headers: Mapping[str, str]) -> bool:
-        """Persist; False where (`source`, `key`) is there already. Committed on return."""
+        """Persist; False where (`source`, `key`) is there already and has not failed for good.
+        Committed on return."""
         now = datetime.now(UTC)
         row = {
             "source": source,
@@ -94,7 +95,7 @@ class SqlInbox:
         await self._fail(delivery, "received", reason, datetime.now(UTC) + delay)
 
     async def give_up(self, delivery: Delivery, reason: str) -> None:
-        """It failed for good; it stays, with the reason, and can be replayed."""
+        """It failed for good; it stays, with the reason, until its sender delivers it again."""
         await self._fail(delivery, "failed", reason, datetime.now(UTC))
 
     async def release_dead(self) -> None:

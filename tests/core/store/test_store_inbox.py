@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
@@ -110,6 +111,23 @@ async def test_what_is_done_never_comes_again(inbox: SqlInbox, clock: Clock) -> 
     clock.ahead = timedelta(days=1)
     assert await inbox.claim(1, ["webhook"]) == []
     assert not await inbox.accept("webhook:github", "done", b"", {}), "a replay is no new one"
+
+
+async def test_what_failed_for_good_is_worked_on_again_when_its_sender_delivers_it_again(
+    inbox: SqlInbox,
+) -> None:
+    await accept(inbox, "gone", "fine")
+    for delivery in await inbox.claim(2, ["webhook"]):
+        await (inbox.finish if delivery.key == "fine" else _give_up(inbox))(delivery)
+    assert await inbox.accept("webhook:github", "gone", b"again", {})
+    assert not await inbox.accept("webhook:github", "gone", b"twice", {})
+    assert not await inbox.accept("webhook:github", "fine", b"again", {})
+    (delivery,) = await inbox.claim(2, ["webhook"])
+    assert (delivery.key, delivery.body, delivery.attempts) == ("gone", b"again", 0)
+
+
+def _give_up(inbox: SqlInbox) -> Callable[[Delivery], Awaitable[None]]:
+    return lambda delivery: inbox.give_up(delivery, "its integration is gone")
 
 
 async def test_what_a_living_replica_has_in_hand_stays_there_however_long_it_takes(
