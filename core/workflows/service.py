@@ -5,6 +5,7 @@ Whoever calls this has verified who the person is; whether they may is decided h
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -236,23 +237,25 @@ class WorkflowService:
     async def sweep(self) -> None:
         """Move on what waits for nobody: expired, approved but not begun, given up, too late."""
         await self._look_at_waiting()
-        for run_id, generation, gave_up in await self._engine.missing(
-            await self._store.under_way()
-        ):
+        missing = await self._engine.missing(await self._store.under_way())
+        new = [(run_id, generation) for run_id, generation, gave_up in missing if not gave_up]
+        # At once: each may have to wait for another system.
+        waits = await asyncio.gather(*(self._waits_on(run_id) for run_id, _ in new))
+        for (run_id, generation), still in zip(new, waits, strict=True):
+            if not still:
+                await self._engine.start(run_id, generation)
+        for run_id, generation, gave_up in missing:
             if gave_up == LET_GO:  # the answer to a commit was lost; the next sweep starts it
                 await self._store.renew(run_id, generation)
                 continue
-            if not gave_up:
-                if not await self._waits_on(run_id):
-                    await self._engine.start(run_id, generation)
-                continue
-            await self._store.transition(
-                run_id,
-                {RunState.RUNNING, RunState.APPROVED},
-                RunState.FAILED,
-                ENGINE,
-                f"The engine stopped: {gave_up}",
-            )
+            if gave_up:
+                await self._store.transition(
+                    run_id,
+                    {RunState.RUNNING, RunState.APPROVED},
+                    RunState.FAILED,
+                    ENGINE,
+                    f"The engine stopped: {gave_up}",
+                )
         # What was cancelled while a step ran keeps its locks until that step has come to its end.
         for run_id, _, _ in await self._engine.missing(await self._store.ended_with_locks()):
             await self._store.release(run_id)
