@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import (
@@ -91,13 +94,13 @@ class Database:
             ConfigurationError: the database cannot be reached, or has another schema and our role
                 may not change it.
         """
-        if self.is_sqlite and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         try:
+            if self.is_sqlite and self.url.database:
+                await asyncio.to_thread(_with_write_ahead_log, Path(self.url.database))
             async with self.write() as connection:
                 await connection.run_sync(migrate)
                 self.may_migrate = await connection.run_sync(may_migrate)
-        except (OSError, SQLAlchemyError) as error:
+        except (OSError, sqlite3.Error, SQLAlchemyError) as error:
             where = self.url.render_as_string(hide_password=True)
             # What the driver said, without the statement and the links that SQLAlchemy adds.
             cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
@@ -188,6 +191,25 @@ def _ping_after_idling(engine: AsyncEngine) -> Callable[[Any, ConnectionPoolEntr
             raise DisconnectionError("the server has ended the connection") from error
 
     return ping
+
+
+def _with_write_ahead_log(file: Path) -> None:
+    """Make the file where there is none, and switch it to write-ahead logging, for good.
+
+    One process at a time: two that switch a new file at once wait for each other until one fails.
+    The lock is the folder's, for SQLite has its own on the file.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        connection = sqlite3.connect(file, timeout=10)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        finally:
+            connection.close()
+    finally:
+        os.close(folder)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

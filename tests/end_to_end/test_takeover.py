@@ -59,7 +59,7 @@ HOLD = """\
 #!/bin/sh
 echo "$1 hold $PPID" >> {home}/notes.txt
 mkdir {home}/held-$1 2>/dev/null || exit 0
-until [ -d {home}/go-$1 ]; do sleep 0.05; done
+for _ in $(seq 2000); do [ -d {home}/go-$1 ] && exit 0; sleep 0.05; done
 """
 
 
