@@ -26,7 +26,7 @@ from core.ports import Announcement, PostedMessage, PresentationError
 from core.records import Place
 from core.store.database import Database
 
-_ON_ITS_WAY = timedelta(seconds=10)  # a request of a process that is dead
+_ON_ITS_WAY = timedelta(seconds=5)  # a request of a process that is dead
 _CLOCK_DIFFERENCE = timedelta(minutes=2)
 _LOOK_BACK_PAGES = 5
 _OUT_OF_REACH = frozenset(

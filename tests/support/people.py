@@ -6,6 +6,7 @@ import random
 import re
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -110,7 +111,7 @@ class People:
         """Look at every card once, and do what it asks for."""
         cards: dict[str, dict[str, Any]] = {}
         for message in await self._bob.messages(DEPLOYS):
-            if found := re.search(r"\bt[0-9]+\b", str(message["blocks"])):
+            if found := re.search(r"\bt[0-9]+\b", " ".join(_texts(message["blocks"]))):
                 other = cards.get(found[0], {}).get("text")
                 assert other is None, f"{found[0]} has two cards: {other} ### {message['text']}"
                 cards[found[0]] = message
@@ -169,3 +170,16 @@ class People:
         asked.pressed[action] = now
         with suppress(AssertionError):  # the card has just changed, and the button is gone
             await page.press(card, action)
+
+
+def _texts(blocks: Any) -> Iterator[str]:
+    """What the blocks say, without ids: a random one can look like a tag."""
+    if isinstance(blocks, list):
+        for block in blocks:
+            yield from _texts(block)
+    elif isinstance(blocks, dict):
+        for name, value in blocks.items():
+            if name == "text" and isinstance(value, str):
+                yield value
+            else:
+                yield from _texts(value)
