@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 
 from dbos import (
@@ -87,8 +88,14 @@ class RunEngine(DBOSConfiguredInstance):
             ) from error
 
     def close(self) -> None:
-        """Stop DBOS; runs under way are recovered at the next launch."""
+        """Stop DBOS; runs under way are recovered at the next launch.
+
+        DBOS has made its own threads the event loop's default ones and ends them here: the loop
+        gets new ones, so that what is closed after this can still use `asyncio.to_thread`.
+        """
         DBOS.destroy()
+        threads = ThreadPoolExecutor(thread_name_prefix="asyncio")
+        asyncio.get_running_loop().set_default_executor(threads)
 
     async def recover(self, replicas: list[str]) -> None:
         """Take over the runs that were under way in replicas which are dead; repeatable."""

@@ -60,7 +60,7 @@ def model_server(models_dir: Path) -> Iterator[ModelServer]:
     assert process.wait(timeout=30) == 0
 
 
-async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 60.0) -> None:
     """Ask again every few milliseconds until `condition` holds."""
     end = time.monotonic() + timeout_s
     while not await condition():

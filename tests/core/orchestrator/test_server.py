@@ -55,7 +55,7 @@ async def idle(client: RemoteAIOrchestrator) -> None:
         health = await client.health()
         return health.running == health.waiting == 0
 
-    await until(nothing, timeout_s=5)
+    await until(nothing, timeout_s=30)
 
 
 @contextlib.asynccontextmanager
@@ -224,7 +224,7 @@ async def test_two_long_replies_go_on_by_turns(client: RemoteAIOrchestrator) -> 
         async def both() -> bool:
             return min(counts) >= 10
 
-        await until(both, timeout_s=20)
+        await until(both)
         assert max(counts) - min(counts) <= 10
 
 
