@@ -169,14 +169,15 @@ class AIIntegration(Frozen):
     Attributes:
         kind: which code speaks to it; its own settings are checked by that code.
         secrets: for each secret the code needs, the name under which the environment or
-            `secrets.env` has it. Values never stand in configuration files.
+            `secrets.env` has it; two names while one is being replaced. Values never stand in
+            configuration files.
     """
 
     id: Identifier
     kind: Identifier
     enabled: bool = True
     settings: dict[str, JsonValue] = Field(default_factory=dict)
-    secrets: dict[str, str] = Field(default_factory=dict)
+    secrets: dict[str, str | tuple[str, str]] = Field(default_factory=dict)
 
 
 class ApplicationState(Frozen):

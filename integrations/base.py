@@ -89,17 +89,51 @@ def read_secret(record: AIIntegration, secrets: Secrets, name: str) -> SecretStr
     """The secret that the record calls `name`; None where the record does not mention it.
 
     Raises:
-        ConfigurationError: it is mentioned but has no value.
+        ConfigurationError: it is mentioned but has no value, or has two.
     """
-    variable = record.secrets.get(name)
-    if variable is None:
-        return None
+    values = read_secrets(record, secrets, name)
+    if len(values) > 1:
+        raise ConfigurationError(
+            f"integrations/{record.id}.yaml: secrets.{name}: this one is sent, not compared, so "
+            "there can only be one: name a single variable."
+        )
+    return values[0] if values else None
+
+
+def read_secrets(record: AIIntegration, secrets: Secrets, name: str) -> tuple[SecretStr, ...]:
+    """The secrets that are valid as `name`: two while one is being replaced (`[NEW, OLD]`), none
+    where the record does not mention it.
+
+    Raises:
+        ConfigurationError: one is mentioned but has no value.
+    """
+    named = record.secrets.get(name, ())
+    variables = (named,) if isinstance(named, str) else named
     try:
-        return secrets.get(variable)
+        return tuple(secrets.get(variable) for variable in variables)
     except ConfigurationError as error:
         raise ConfigurationError(
             f"integrations/{record.id}.yaml: secrets.{name}: {error}"
         ) from error
+
+
+def require_secrets(
+    record: AIIntegration, secrets: Secrets, name: str, what: str
+) -> tuple[SecretStr, ...]:
+    """As `read_secrets`, for one without which the integration is of no use.
+
+    Args:
+        what: what the variable holds, for the message, such as "the webhook's signing secret".
+
+    Raises:
+        ConfigurationError: the record does not mention it, or it has no value.
+    """
+    if values := read_secrets(record, secrets, name):
+        return values
+    raise ConfigurationError(
+        f"integrations/{record.id}.yaml: secrets: add `{name}: NAME`, where NAME is the variable "
+        f"that holds {what}."
+    )
 
 
 def check_secret_names(record: AIIntegration, known: frozenset[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 from aiohttp import web
@@ -69,11 +70,11 @@ class _Intake:
             webhook = self._admit(request)
             body = await _read_body(request, webhook.max_bytes)
             headers = {name.lower(): value for name, value in request.headers.items()}
-            key = webhook.verify(headers, body)
+            identity = webhook.verify(headers, body, datetime.now(UTC))
             read_json(body)
         except WebhookError as error:
             return _refusal(request, error)
-        return await self._store(webhook.id, key, body, headers)
+        return await self._store(webhook.id, identity.key, body, headers)
 
     def _admit(self, request: web.Request) -> Webhook:
         """What the headers alone decide."""
@@ -86,10 +87,11 @@ class _Intake:
         length = request.content_length
         if length is not None and length > webhook.max_bytes:
             raise _too_large(webhook.max_bytes)
-        if request.content_type != "application/json":
+        if request.content_type not in webhook.content_types:
+            allowed = " or ".join(sorted(webhook.content_types))
             raise _RefusedError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                "the content type must be application/json; choose it in the sender's settings",
+                f"the content type must be {allowed}; choose it in the sender's settings",
             )
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             # A small body must not unpack to a huge one before it is known who sent it.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, SecretStr, ValidationError
 from pydantic_core import from_json
@@ -22,6 +23,8 @@ from core.records import Event
 P = TypeVar("P", bound=BaseModel)
 
 DEFAULT_MAX_BYTES = 1024 * 1024
+TOLERANCE = timedelta(minutes=5)
+"""How far a signed time may be from our clock, as most senders recommend."""
 
 
 class WebhookError(CountersignError):
@@ -40,38 +43,56 @@ class MalformedDeliveryError(WebhookError):
     """The sender is who it should be, but what it sent cannot be read."""
 
 
-class Webhook(Protocol):
+class Identity(NamedTuple):
+    """Which delivery it is.
+
+    Attributes:
+        key: unique among the deliveries of one webhook, the same when it is sent again; 1 to 200
+            characters.
+        subject: deliveries of one subject (a pull request, a group of alerts) are processed in
+            the order of their arrival; empty where the order does not matter. At most 300
+            characters.
+    """
+
+    key: str
+    subject: str = ""
+
+
+class Webhook(ABC):
     """How one integration reads what is posted to `/webhooks/<id>`.
 
     Attributes:
         id: the integration's id.
         max_bytes: bodies larger than this are refused unread.
+        content_types: what the sender may call its bodies; all of them are JSON.
     """
 
     id: str
     max_bytes: int
+    content_types: frozenset[str] = frozenset({"application/json"})
 
-    def verify(self, headers: Mapping[str, str], body: bytes) -> str:
-        """Check that the sender is who it should be; return the delivery's unique key
-        (1 to 200 characters).
+    @abstractmethod
+    def verify(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Identity:
+        """Check that the sender is who it should be, before anything of the body is believed;
+        say which delivery it is.
 
         Args:
             headers: names in lower case.
             body: the bytes as they were sent.
+            at: when they arrived, in UTC; senders that sign a time are held to it.
 
         Raises:
-            SignatureError: proof of the sender is missing or wrong.
+            SignatureError: proof of the sender is missing, wrong or too old.
             MalformedDeliveryError: the proof holds, but there is nothing to make a key of.
         """
-        ...
 
+    @abstractmethod
     def normalise(self, headers: Mapping[str, str], body: bytes) -> list[Event]:
         """Say what happened; nothing, where the delivery is of no interest.
 
         Raises:
             MalformedDeliveryError: the body is not what the sender documents.
         """
-        ...
 
 
 class Payload(BaseModel):
@@ -133,6 +154,36 @@ def matches_any(given: str, expected: Iterable[str]) -> bool:
 def hmac_sha256(secret: SecretStr, body: bytes) -> str:
     """HMAC-SHA-256 (RFC 2104) of `body` as hexadecimal digits."""
     return hmac.new(secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()
+
+
+def require_bearer(headers: Mapping[str, str], tokens: Iterable[SecretStr]) -> None:
+    """Check the token of `Authorization: Bearer …` (RFC 6750).
+
+    Raises:
+        SignatureError: there is none, or it is none of `tokens`.
+    """
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise SignatureError("there is no bearer token")
+    if not matches_any(token.strip(), (t.get_secret_value() for t in tokens)):
+        raise SignatureError("the bearer token is wrong")
+
+
+def require_fresh(sent: datetime, at: datetime, tolerance: timedelta = TOLERANCE) -> None:
+    """Refuse what was signed too long ago, or in the future: it may be a replay.
+
+    Raises:
+        SignatureError: `sent` is further from `at` than `tolerance`.
+    """
+    if abs(at - in_utc(sent)) > tolerance:
+        raise SignatureError(
+            f"it was signed more than {tolerance.total_seconds():.0f} s away from our clock"
+        )
+
+
+def digest(body: bytes) -> str:
+    """SHA-256 as hexadecimal digits: the key of a delivery whose sender gives it none."""
+    return hashlib.sha256(body).hexdigest()
 
 
 def in_utc(moment: datetime) -> datetime:

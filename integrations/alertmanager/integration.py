@@ -6,12 +6,11 @@ from typing import ClassVar, Self
 
 from pydantic import Field
 
-from core.errors import ConfigurationError
 from core.records import Frozen
 from core.security.secrets import Secrets
 from core.state import AIIntegration
 from integrations.alertmanager.webhook import AlertmanagerWebhook
-from integrations.base import Integration, check_secret_names, read_secret, read_settings
+from integrations.base import Integration, check_secret_names, read_settings, require_secrets
 from integrations.webhooks import DEFAULT_MAX_BYTES
 
 
@@ -39,10 +38,7 @@ class AlertmanagerIntegration(Integration):
         """See `Integration.create`."""
         settings = read_settings(record, AlertmanagerSettings)
         check_secret_names(record, frozenset({"token"}))
-        token = read_secret(record, secrets, "token")
-        if token is None:
-            raise ConfigurationError(
-                f"integrations/{record.id}.yaml: secrets: add `token: NAME`, where NAME is the "
-                f"variable that holds the bearer token Alertmanager sends."
-            )
-        return cls(AlertmanagerWebhook(record.id, (token,), settings.max_bytes))
+        tokens = require_secrets(
+            record, secrets, "token", "the bearer token that Alertmanager sends"
+        )
+        return cls(AlertmanagerWebhook(record.id, tokens, settings.max_bytes))

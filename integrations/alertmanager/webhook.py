@@ -5,20 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 
 from pydantic import JsonValue, SecretStr
 
 from core.records import Event
 from integrations.alertmanager.payloads import Alert, AlertGroup
 from integrations.text import clip, shorten, tidy
-from integrations.webhooks import SignatureError, in_utc, matches_any, read_payload
+from integrations.webhooks import (
+    Identity,
+    Webhook,
+    digest,
+    in_utc,
+    read_payload,
+    require_bearer,
+)
 
 _MAX_LABELS = 64
 _MAX_FINGERPRINTS = 200
 _MAX_NAMED = 5
 
 
-class AlertmanagerWebhook:
+class AlertmanagerWebhook(Webhook):
     """Authenticated by the bearer token of Alertmanager's `http_config.authorization`.
 
     Args:
@@ -30,14 +38,11 @@ class AlertmanagerWebhook:
         self.max_bytes = max_bytes
         self._tokens = tokens
 
-    def verify(self, headers: Mapping[str, str], body: bytes) -> str:
-        """See `Webhook.verify`."""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise SignatureError("there is no bearer token")
-        if not matches_any(token.strip(), (t.get_secret_value() for t in self._tokens)):
-            raise SignatureError("the bearer token is wrong")
-        return _key(read_payload(body, AlertGroup))
+    def verify(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Identity:  # noqa: ARG002
+        """See `Webhook.verify`. The order of one group's notifications is kept."""
+        require_bearer(headers, self._tokens)
+        group = read_payload(body, AlertGroup)
+        return Identity(_key(group), digest(group.group_key.encode()))
 
     def normalise(self, headers: Mapping[str, str], body: bytes) -> list[Event]:  # noqa: ARG002
         """One event for the group: `alert.firing` while any alert in it fires, and

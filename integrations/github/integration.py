@@ -16,6 +16,7 @@ from integrations.base import (
     Integration,
     check_secret_names,
     read_secret,
+    read_secrets,
     read_settings,
 )
 from integrations.github.actions import CreateIssue, RerunWorkflow, Scope
@@ -68,13 +69,13 @@ class GitHubIntegration(Integration):
         """See `Integration.create`."""
         settings = read_settings(record, GitHubSettings)
         check_secret_names(record, frozenset({"webhook", "token"}))
-        key = read_secret(record, secrets, "webhook")
+        keys = read_secrets(record, secrets, "webhook")
         token = read_secret(record, secrets, "token")
         return cls(
             record.id,
             GitHubClient(record.id, settings.api_url, token, settings.timeout_s),
             Scope(record.id, settings.repositories),
-            GitHubWebhook(record.id, (key,), settings.max_bytes) if key else None,
+            GitHubWebhook(record.id, keys, settings.max_bytes) if keys else None,
         )
 
     def actions(self) -> Sequence[Action[Any]]:

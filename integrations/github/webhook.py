@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from pydantic import JsonValue, SecretStr
 
@@ -18,8 +19,10 @@ from core.records import Event
 from integrations.github.payloads import PullRequestEvent, PushEvent, WorkflowRunEvent
 from integrations.text import clip
 from integrations.webhooks import (
+    Identity,
     MalformedDeliveryError,
     SignatureError,
+    Webhook,
     hmac_sha256,
     in_utc,
     matches_any,
@@ -38,7 +41,7 @@ _CONCLUSIONS = {
 _log = logging.getLogger(__name__)
 
 
-class GitHubWebhook:
+class GitHubWebhook(Webhook):
     """Authenticated by `X-Hub-Signature-256`.
 
     Args:
@@ -50,14 +53,14 @@ class GitHubWebhook:
         self.max_bytes = max_bytes
         self._keys = keys
 
-    def verify(self, headers: Mapping[str, str], body: bytes) -> str:
+    def verify(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Identity:  # noqa: ARG002
         """See `Webhook.verify`; the key is GitHub's delivery id, which a redelivery keeps."""
         signature = headers.get("x-hub-signature-256")
         if not signature:
             raise SignatureError("the header x-hub-signature-256 is missing")
         if not matches_any(signature, ("sha256=" + hmac_sha256(key, body) for key in self._keys)):
             raise SignatureError("the signature is wrong; compare the webhook's secret")
-        return _delivery(headers)
+        return Identity(_delivery(headers))
 
     def normalise(self, headers: Mapping[str, str], body: bytes) -> list[Event]:
         """`ci.failed` and `ci.succeeded` from completed workflow runs (a cancelled or skipped run

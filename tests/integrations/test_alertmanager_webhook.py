@@ -1,6 +1,7 @@
 """Alertmanager's notifications: from the real program of Debian, and from its documentation."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.support.alertmanager import alertmanager
 from tests.support.intake import ALERTMANAGER_TOKEN, Intake
 from tests.support.until import until
 
+NOW = datetime.now(UTC)
 LABELS = {
     "alertname": "HighErrorRate",
     "severity": "critical",
@@ -110,7 +112,9 @@ def webhook() -> AlertmanagerWebhook:
 
 
 def key(payload: dict[str, Any]) -> str:
-    return webhook().verify({"authorization": "Bearer right"}, json.dumps(payload).encode())
+    return (
+        webhook().verify({"authorization": "Bearer right"}, json.dumps(payload).encode(), NOW).key
+    )
 
 
 class TestKey:
@@ -133,7 +137,7 @@ class TestKey:
     @pytest.mark.parametrize("token", ["wrong", "righ", "right2", "ríght", ""])
     def test_a_wrong_token(self, token: str) -> None:
         with pytest.raises(SignatureError):
-            webhook().verify({"authorization": f"Bearer {token}"}, b"{}")
+            webhook().verify({"authorization": f"Bearer {token}"}, b"{}", NOW)
 
 
 class TestEvents:
