@@ -19,6 +19,8 @@ need git git
 need initdb postgresql /usr/lib/postgresql/*/bin/initdb
 need chromium chromium /usr/bin/chromium-browser /usr/bin/google-chrome
 need prometheus-alertmanager prometheus-alertmanager
+need sshd openssh-server /usr/sbin/sshd
+need ssh openssh-client
 need node nodejs
 need npm npm
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import Field, field_validator
 
-from core.errors import InvalidRequestError
-from core.records import Frozen, Idempotency, Risk
+from core.records import Idempotency, Risk
 from core.workflows.actions import (
     Action,
     ActionContext,
@@ -20,89 +17,32 @@ from core.workflows.actions import (
     ActionResult,
     OutcomeUnknownError,
 )
-from core.workflows.definition import Duration
 from integrations.command.process import Finished, run
+from integrations.command.programs import AllowedProgram, ProgramArguments, allowed, ending
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class Program(Frozen):
-    """A program that may be run, and how.
+class Program(AllowedProgram):
+    """A program of this machine.
 
     Attributes:
-        arguments: for each argument, in order, the regular expression that all of it must match.
-        repeat_last: the last expression holds for any number of arguments, also none.
-        idempotency: `natural` where running it twice is like running it once; `keyed` where it
-            recognises `$COUNTERSIGN_KEY`, the same for each attempt of one step.
-        dry_run: arguments to add for a preview; none means that it has no preview.
         environment: variables beside PATH, LANG and HOME.
-        output_limit: bytes of output that are kept, half from the start and half from the end.
     """
 
-    path: Path
-    arguments: tuple[str, ...] = Field(default=(), max_length=64)
-    repeat_last: bool = False
-    risk: Risk = Risk.CHANGE
-    idempotency: Idempotency = Idempotency.NONE
-    dry_run: tuple[str, ...] = Field(default=(), max_length=16)
     directory: Path = Path("/")
     environment: dict[str, str] = Field(default_factory=dict)
-    time_limit: Duration = timedelta(minutes=5)
-    output_limit: int = Field(default=64 * 1024, ge=1024, le=4 * 1024 * 1024)
 
-    @field_validator("path", "directory")
+    @field_validator("directory")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        if not path.is_absolute():
+    def _absolute_directory(cls, directory: Path) -> Path:
+        if not directory.is_absolute():
             raise ValueError("write the absolute path")
-        return path
-
-    @field_validator("arguments")
-    @classmethod
-    def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
-        return patterns
-
-    def check(self, name: str, given: tuple[str, ...]) -> None:
-        """Refuse arguments that are not allowed.
-
-        Raises:
-            InvalidRequestError: the message names the first that does not fit.
-        """
-        patterns = list(self.arguments)
-        if self.repeat_last and patterns:
-            last = patterns.pop()
-            patterns += [last] * (len(given) - len(patterns))
-        if len(given) != len(patterns):
-            least = "at least " if self.repeat_last else ""
-            raise InvalidRequestError(
-                f"{name} takes {least}{len(patterns)} arguments, not {len(given)}."
-            )
-        for place, (pattern, argument) in enumerate(zip(patterns, given, strict=True), 1):
-            if not re.fullmatch(pattern, argument):
-                raise InvalidRequestError(f"{name}: argument {place} must match {pattern}.")
+        return directory
 
 
-class RunArguments(BaseModel):
+class RunArguments(ProgramArguments):
     """Which program, with which arguments; no shell ever sees them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
-
-    program: str = Field(max_length=80)
-    arguments: tuple[Annotated[str, StringConstraints(max_length=2000)], ...] = Field(
-        default=(), max_length=64
-    )
-
-    @field_validator("arguments")
-    @classmethod
-    def _no_nul(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
-        if any("\0" in argument for argument in arguments):
-            raise ValueError("an argument cannot hold a NUL character")
-        return arguments
 
 
 class RunCommand(Action[RunArguments]):
@@ -140,7 +80,8 @@ class RunCommand(Action[RunArguments]):
             return None
         finished = await self._start(program, (*arguments.arguments, *program.dry_run), "preview")
         if finished.exit_code != 0:
-            raise ActionError(f"The dry run {_ending(program, finished)}.\n{finished.output}")
+            how = ending(program, finished.exit_code)
+            raise ActionError(f"The dry run {how}.\n{finished.output}")
         return finished.output
 
     async def execute(self, arguments: RunArguments, context: ActionContext) -> ActionResult:
@@ -152,7 +93,8 @@ class RunCommand(Action[RunArguments]):
             killed = finished.exit_code is None or finished.exit_code < 0
             unsure = killed and program.risk is not Risk.READ
             raised = OutcomeUnknownError if unsure else ActionError
-            raise raised(f"{arguments.program} {_ending(program, finished)}.\n{finished.output}")
+            how = ending(program, finished.exit_code)
+            raise raised(f"{arguments.program} {how}.\n{finished.output}")
         return ActionResult(
             summary=f"{arguments.program} ended with exit code 0",
             output=finished.output,
@@ -160,15 +102,7 @@ class RunCommand(Action[RunArguments]):
         )
 
     def _program(self, arguments: RunArguments) -> Program:
-        program = self._programs.get(arguments.program)
-        if program is None:
-            allowed = ", ".join(sorted(self._programs)) or "none"
-            raise InvalidRequestError(
-                f"'{arguments.program}' is not an allowed program ({self._file}); "
-                f"allowed: {allowed}."
-            )
-        program.check(arguments.program, arguments.arguments)
-        return program
+        return allowed(self._programs, arguments, self._file)
 
     async def _start(self, program: Program, arguments: tuple[str, ...], key: str) -> Finished:
         environment = {
@@ -189,11 +123,3 @@ class RunCommand(Action[RunArguments]):
             )
         except OSError as error:
             raise ActionError(f"{program.path} cannot be started: {error.strerror}.") from error
-
-
-def _ending(program: Program, finished: Finished) -> str:
-    if finished.exit_code is None:
-        return f"was killed after its time limit of {program.time_limit.total_seconds():g} s"
-    if finished.exit_code < 0:
-        return f"was ended by signal {-finished.exit_code}"
-    return f"ended with exit code {finished.exit_code}"

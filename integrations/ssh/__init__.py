@@ -1,0 +1,5 @@
+"""Programs on other machines, by OpenSSH."""
+
+from integrations.ssh.integration import SshIntegration
+
+__all__ = ["SshIntegration"]
