@@ -24,7 +24,7 @@ from integrations.git import GitIntegration
 from integrations.git.webhook import GitWebhook
 from integrations.registry import Integrations
 from integrations.webhooks import MalformedDeliveryError, SignatureError
-from tests.support.intake import Intake
+from tests.support.intake import Intake, post
 
 HOOK = Path(__file__).parents[2] / "docs" / "integrations" / "post_receive.py"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -162,6 +162,14 @@ async def test_what_is_refused_for_good_does_not_stop_the_rest(
     sha = server.commit("two")
     await server.push("main")
     assert [e.attributes["sha"] for e in await events(intake)] == [sha]
+
+
+async def test_a_replay_is_taken_once(intake: Intake) -> None:
+    now, case = datetime.now(UTC), TestSignature()
+    headers = case.headers(now) | {"content-type": "application/json"}
+    answers = [await post(intake, case.body.encode(), headers, to="git") for _ in range(2)]
+    assert answers == [(202, {"status": "accepted"}), (200, {"status": "duplicate"})]
+    assert len(await intake.stored()) == 1
 
 
 class TestSignature:
