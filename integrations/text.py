@@ -24,3 +24,10 @@ def shorten(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[: limit - 65]}#{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def web_address(url: str | None, limit: int = 500) -> str:
+    """`url` where it is one of http or https and at most `limit` characters, else nothing."""
+    address = clip(url, limit + 1)
+    good = len(address) <= limit and address.lower().startswith(("https://", "http://"))
+    return address if good else ""
