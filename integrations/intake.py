@@ -72,6 +72,8 @@ class _Intake:
             headers = {name.lower(): value for name, value in request.headers.items()}
             identity = webhook.verify(headers, body, datetime.now(UTC))
             read_json(body)
+            secret = _SECRET_HEADERS | webhook.secret_headers
+            headers = {name: value for name, value in headers.items() if name not in secret}
         except WebhookError as error:
             return _refusal(request, error)
         return await self._store(webhook.id, identity.key, body, headers)
@@ -103,9 +105,8 @@ class _Intake:
     async def _store(
         self, webhook_id: str, key: str, body: bytes, headers: Mapping[str, str]
     ) -> web.Response:
-        kept = {name: value for name, value in headers.items() if name not in _SECRET_HEADERS}
         try:
-            new = await self._inbox.accept(source_of(webhook_id), key, body, kept)
+            new = await self._inbox.accept(source_of(webhook_id), key, body, headers)
         except (CountersignError, SQLAlchemyError, OSError) as error:
             # One line without a traceback: a storm of these must not fill the disk.
             _log.error(

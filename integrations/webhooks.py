@@ -65,11 +65,14 @@ class Webhook(ABC):
         id: the integration's id.
         max_bytes: bodies larger than this are refused unread.
         content_types: what the sender may call its bodies; all of them are JSON.
+        secret_headers: lower-case names of headers that hold a token, so that they are not
+            stored; `authorization` never is.
     """
 
     id: str
     max_bytes: int
     content_types: frozenset[str] = frozenset({"application/json"})
+    secret_headers: frozenset[str] = frozenset()
 
     @abstractmethod
     def verify(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Identity:
