@@ -218,6 +218,9 @@ class SourceChecks:
         assert first == (202, {"status": "accepted"})
         assert second == (200, {"status": "duplicate"})
         assert await intake.stored() == []
+        assert self.case.secret not in str(delivery.headers)
+        if not self.case.signs_body:
+            assert not set(map(str.lower, self.case.proofs)) & set(delivery.headers)
         events = events_of(delivery, intake.integrations)
         assert tuple(event.kind for event in events) == self.case.kinds
 
