@@ -12,6 +12,8 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -41,9 +43,11 @@ _ATTEMPTS = 3
 _PAUSE = wait_random_exponential(multiplier=0.3, max=5)
 _LONGEST_WAIT_S = 20.0
 """A system that asks for a longer pause (Retry-After) is not asked again by itself."""
+_LONGEST_ASKED_S = 86_400.0
 _OPEN_AFTER = 5
 _OPEN_FOR_S = 30.0
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_PASSING = frozenset({408, 425, 429})
+_LASTING = frozenset({501, 505})  # it cannot do that, now or later
 _REFUSED_UNDONE = frozenset({408, 425, 429, 503})
 """Said before anything was done, so even a call that must not be made twice was not made."""
 
@@ -63,12 +67,20 @@ class UnavailableError(ActionError):
 
 
 class _PassingError(Exception):
-    """What may be gone in a moment; `undone` where the call certainly had no effect."""
+    """What may be gone in a moment; `undone` where the call certainly had no effect, `busy` where
+    the system is up and limits us."""
 
-    def __init__(self, message: str, *, undone: bool, wait_s: float = 0.0) -> None:
+    def __init__(
+        self, message: str, *, undone: bool, wait_s: float = 0.0, busy: bool = False
+    ) -> None:
         super().__init__(message)
         self.undone = undone
         self.wait_s = wait_s
+        self.busy = busy
+
+
+class _TooLargeError(ActionError):
+    """The answer is larger than we read; whatever was asked has been done."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,9 @@ class SystemClient:
             timeout=aiohttp.ClientTimeout(total=self._timeout_s, connect=10),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+        # By itself aiohttp sends a PUT or DELETE again when the connection breaks, whatever we know
+        # of the call; it has no public switch for that.
+        self._session._retry_connection = False
 
     async def close(self) -> None:
         """Close the connection pool."""
@@ -193,12 +208,13 @@ class SystemClient:
             RefusedError: it answered with an error, and will again.
             UnavailableError: it could not be reached, or not in time, or has a fault, or has had
                 so many that it is left alone for half a minute; nothing was done.
-            OutcomeUnknownError: the same, after something was sent that may have been done.
-            ActionError: there is no credential, or the answer is too large.
+            OutcomeUnknownError: the same, after something was sent that may have been done; or its
+                answer is too large.
+            ActionError: there is no credential, or the answer of a repeatable call is too large.
         """
         repeatable = method in IDEMPOTENT_METHODS if idempotent is None else idempotent
         breaker = await self._breakers.get_breaker(
-            self.name, exclude=[RefusedError, (_PassingError, _said_in_order)]
+            self.name, exclude=[ActionError, (_PassingError, _is_busy)]
         )
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_PassingError),
@@ -219,6 +235,10 @@ class SystemClient:
         except _PassingError as error:
             safe = error.undone or repeatable
             raise (UnavailableError if safe else OutcomeUnknownError)(str(error)) from error
+        except _TooLargeError as error:
+            if repeatable:
+                raise
+            raise OutcomeUnknownError(str(error)) from error
         raise AssertionError("tenacity ends with a result or an error")
 
     async def health(self, path: str, what: str) -> Health:
@@ -263,9 +283,10 @@ class SystemClient:
                 ssl=self._tls,
             ) as response:
                 content = await self._read(response)
-        except aiohttp.ClientConnectorError as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise _PassingError(
-                f"{self.name} cannot be reached at {self.base_url}: {error.os_error}.", undone=True
+                f"{self.name} cannot be reached at {self.base_url}: {_unreached(error)}.",
+                undone=True,
             ) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = clip(str(error), 200) or f"no answer in {self._timeout_s:g} s"
@@ -282,18 +303,21 @@ class SystemClient:
             content += chunk
             if len(content) > MAX_ANSWER_BYTES:
                 response.close()
-                raise ActionError(f"{self.name}'s answer is larger than {MAX_ANSWER_BYTES} bytes.")
+                raise _TooLargeError(
+                    f"{self.name}'s answer is larger than {MAX_ANSWER_BYTES} bytes."
+                )
         return bytes(content)
 
     def _problem(self, response: aiohttp.ClientResponse, content: bytes) -> Exception:
         status, said = response.status, _said(content)
-        if status in _PASSING:
+        if status in _PASSING or (status >= 500 and status not in _LASTING):
             wait_s = _seconds(response.headers.get("Retry-After"))
-            wait = f" It asks to wait {wait_s:g} s." if wait_s else ""
+            wait = f" It asks to wait {wait_s:.0f} s." if wait_s else ""
             return _PassingError(
                 f"{self.name} answers {status} {_phrase(status)}{said}.{wait}",
                 undone=status in _REFUSED_UNDONE,
                 wait_s=wait_s,
+                busy=wait_s > 0 or status == HTTPStatus.TOO_MANY_REQUESTS,
             )
         if status == HTTPStatus.UNAUTHORIZED:
             message = f"{self.name} does not take the credential that {self._file} names: renew it."
@@ -327,9 +351,17 @@ def _wait_asked(state: RetryCallState) -> float:
     return error.wait_s if isinstance(error, _PassingError) else 0.0
 
 
-def _said_in_order(error: BaseException) -> bool:
+def _is_busy(error: BaseException) -> bool:
     """Busy is not broken: a system that limits us is up."""
-    return isinstance(error, _PassingError) and error.wait_s > 0
+    return isinstance(error, _PassingError) and error.busy
+
+
+def _unreached(error: aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate is not trusted ({error.certificate_error})"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return str(error.os_error)
+    return str(error)
 
 
 def _said(content: bytes) -> str:
@@ -346,7 +378,14 @@ def _phrase(status: int) -> str:
 
 
 def _seconds(value: str | None) -> float:
-    """Retry-After in seconds (RFC 9110, section 10.2.3); its form as a date counts as a minute."""
+    """Retry-After in seconds, whether it is a number or a date (RFC 9110, section 10.2.3)."""
     if value is None:
         return 0.0
-    return min(float(value), 86_400.0) if value.isascii() and value.isdigit() else 60.0
+    if value.isascii() and value.isdigit():
+        return min(float(value), _LONGEST_ASKED_S)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    left = moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)
+    return min(max(left.total_seconds(), 0.0), _LONGEST_ASKED_S)
