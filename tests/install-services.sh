@@ -18,6 +18,7 @@ need() { # need PROGRAM PACKAGE [MORE PLACES]
 need git git
 need initdb postgresql /usr/lib/postgresql/*/bin/initdb
 need chromium chromium /usr/bin/chromium-browser /usr/bin/google-chrome
+need prometheus prometheus
 need prometheus-alertmanager prometheus-alertmanager
 need sshd openssh-server /usr/sbin/sshd
 need ssh openssh-client
