@@ -1,5 +1,7 @@
 """GitHub's webhooks: its own signature vector, its published payloads, and a foreign sender."""
 
+import hashlib
+import hmac
 import json
 import logging
 from datetime import UTC, datetime
@@ -12,13 +14,16 @@ from pydantic import SecretStr
 
 from core.records import Event
 from integrations.events import UnreadableDeliveryError, events_of
+from integrations.github import GitHubIntegration
 from integrations.github.webhook import GitHubWebhook
 from integrations.webhooks import MalformedDeliveryError, SignatureError
 from tests.support.emulate import emulated_github
 from tests.support.intake import GITHUB_SECRET, Intake, post, signed
 from tests.support.npm import installed
+from tests.support.source_cases import SourceCase, SourceChecks, lower
 
 NOW = datetime.now(UTC)
+PAYLOADS = Path(__file__).parent / "payloads" / "github"
 DELIVERY = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 
 
@@ -74,6 +79,87 @@ def completed(conclusion: str) -> dict[str, Any]:
     return payload | {"workflow_run": payload["workflow_run"] | {"conclusion": conclusion}}
 
 
+SHARED: dict[str, set[str]] = {
+    "check_run": set(),  # those published are GitHub Actions' own
+    "check_suite": {"ci.succeeded"},
+    "deployment_status": {"deploy.succeeded"},
+    "issue_comment": {"issue.commented"},
+    "issues": {"issue.opened", "issue.reopened", "issue.labeled"},
+    "pull_request": {"pull_request.opened", "pull_request.closed", "pull_request.updated"},
+    "pull_request_review": {"pull_request.reviewed"},
+    "pull_request_review_comment": {"pull_request.commented"},
+    "release": {"release.published"},
+    "workflow_job": {"ci.job_failed"},
+}
+
+
+def sign(secret: str, body: bytes, at: datetime) -> dict[str, str]:
+    """As GitHub's page on validating deliveries describes it; it signs no time."""
+    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return {
+        "Content-Type": "application/json",
+        "X-GitHub-Event": "pull_request",
+        "X-GitHub-Delivery": DELIVERY,
+        "X-Hub-Signature-256": f"sha256={digest}",
+    }
+
+
+class TestDelivery(SourceChecks):
+    case = SourceCase(
+        integration=GitHubIntegration,
+        sign=sign,
+        body=(PAYLOADS / "pull_request.json").read_bytes(),
+        proofs=("X-Hub-Signature-256",),
+        needed=("X-GitHub-Delivery", "X-GitHub-Event"),
+        kinds=("pull_request.closed",),
+    )
+
+
+class TestOrder:
+    """What Countersign keeps the order of: a pull request's deliveries, a branch's."""
+
+    def subject(self, event: str, payload: Any) -> str:
+        body = json.dumps(payload).encode()
+        headers = lower(sign(GITHUB_SECRET, body, NOW)) | {"x-github-event": event}
+        return webhook().verify(headers, body, NOW).subject
+
+    def test_all_that_is_said_of_one_pull_request(self) -> None:
+        pull = next(e for e in examples("pull_request") if e["action"] == "opened")
+        review = examples("pull_request_review")[0]
+        number, where = pull["pull_request"]["number"], pull["repository"]["full_name"]
+        assert self.subject("pull_request", pull) == f"{where} {number}"
+        assert self.subject("pull_request_review", review) == self.subject(
+            "pull_request_review_comment", examples("pull_request_review_comment")[0]
+        )
+
+    def test_a_push_and_the_runs_of_its_branch(self) -> None:
+        run, push = completed("failure"), examples("push")[0]
+        where, branch = run["repository"]["full_name"], run["workflow_run"]["head_branch"]
+        push = push | {"ref": f"refs/heads/{branch}", "repository": {"full_name": where}}
+        assert self.subject("push", push) == f"{where} {branch}"
+        assert self.subject("workflow_run", run) == f"{where} {branch}"
+
+    def test_two_branches_do_not_wait_for_each_other(self) -> None:
+        one = completed("failure")
+        two = one | {"workflow_run": one["workflow_run"] | {"head_branch": "another"}}
+        assert self.subject("workflow_run", one) != self.subject("workflow_run", two)
+
+    def test_every_published_payload_that_we_read_has_an_order(self) -> None:
+        for name in (*SHARED, "push", "workflow_run"):
+            for payload in examples(name):
+                assert 0 < len(self.subject(name, payload)) <= 300
+
+    @pytest.mark.parametrize(
+        "payload", [[], {}, {"ref": 1, "repository": "x"}, {"ref": "r" * 5000}]
+    )
+    def test_a_body_that_does_not_say_it_is_taken_all_the_same(self, payload: Any) -> None:
+        assert self.subject("push", payload) == ""
+
+    def test_a_long_one_is_shortened(self) -> None:
+        payload = {"ref": "refs/heads/" + "b" * 5000, "repository": {"full_name": "acme/shop"}}
+        assert len(self.subject("push", payload)) == 300
+
+
 class TestEvents:
     @pytest.mark.parametrize(
         ("conclusion", "kind"),
@@ -126,11 +212,94 @@ class TestEvents:
 
     def test_every_published_pull_request_is_read(self) -> None:
         for payload in examples("pull_request"):
-            (event,) = normalise("pull_request", payload)
+            event, *_ = normalise("pull_request", payload)
+            assert event.id == f"github:{DELIVERY}"
             assert event.kind == f"pull_request.{payload['action']}"
             number = payload["pull_request"]["number"]
             assert event.subject == f"{payload['repository']['full_name']}#{number}"
             assert event.attributes["branch"] == payload["pull_request"]["head"]["ref"]
+
+    def test_a_merge_and_new_commits_also_have_the_names_that_all_senders_share(self) -> None:
+        payload = next(e for e in examples("pull_request") if e["action"] == "closed")
+        pull = payload["pull_request"]
+        merged = payload | {"pull_request": pull | {"merged": True}}
+        events = normalise("pull_request", merged)
+        assert [event.kind for event in events] == ["pull_request.closed", "pull_request.merged"]
+        assert len({event.id for event in events}) == 2
+        assert events[0].attributes == events[1].attributes
+
+        closed = payload | {"pull_request": pull | {"merged": False}}
+        assert [e.kind for e in normalise("pull_request", closed)] == ["pull_request.closed"]
+        (pushed,) = [e for e in examples("pull_request") if e["action"] == "synchronize"]
+        kinds = [event.kind for event in normalise("pull_request", pushed)]
+        assert kinds == ["pull_request.synchronize", "pull_request.updated"]
+
+    @pytest.mark.parametrize("name", SHARED)
+    def test_every_published_payload_is_read(self, name: str) -> None:
+        seen = {e.kind for payload in examples(name) for e in normalise(name, payload)}
+        assert SHARED[name] <= seen
+
+    def test_a_comment_below_a_pull_request(self) -> None:
+        payload = next(e for e in examples("issue_comment") if e["action"] == "created")
+        (event,) = normalise("issue_comment", payload)
+        assert event.kind == "issue.commented"
+        assert event.attributes["comment"] == payload["comment"]["body"]
+        assert event.subject.endswith(f"#{payload['issue']['number']}")
+
+        below = payload | {"issue": payload["issue"] | {"pull_request": {"url": "x"}}}
+        (event,) = normalise("issue_comment", below)
+        assert event.kind == "pull_request.commented"
+        assert event.attributes["pull_title"] == payload["issue"]["title"]
+
+    @pytest.mark.parametrize(
+        ("state", "kinds"),
+        [
+            ("in_progress", ["deploy.started"]),
+            ("success", ["deploy.succeeded"]),
+            ("failure", ["deploy.failed"]),
+            ("error", ["deploy.failed"]),
+            ("inactive", []),
+            ("queued", []),
+        ],
+    )
+    def test_deployments(self, state: str, kinds: list[str]) -> None:
+        payload = examples("deployment_status")[0]
+        status = payload["deployment_status"] | {"state": state}
+        events = normalise("deployment_status", payload | {"deployment_status": status})
+        assert [event.kind for event in events] == kinds
+        for event in events:
+            assert event.attributes["environment"] == "production"
+            assert event.attributes["sha"] == payload["deployment"]["sha"]
+
+    def test_what_github_actions_reports_is_told_once(self) -> None:
+        """Its workflow runs and jobs are check suites and check runs, too."""
+        for name in ("check_suite", "check_run"):
+            payload = next(e for e in examples(name) if e["action"] == "completed")
+            own = payload[name] | {"app": {"slug": "github-actions", "name": "GitHub Actions"}}
+            other = payload[name] | {"app": {"slug": "jenkins", "name": "Jenkins"}}
+            assert normalise(name, payload | {name: own}) == []
+            (event,) = normalise(name, payload | {name: other})
+            assert event.attributes["workflow"] == "Jenkins"
+
+    def test_a_run_that_starts(self) -> None:
+        payload = completed("success")
+        run = payload["workflow_run"] | {"status": "in_progress", "conclusion": None}
+        (event,) = normalise(
+            "workflow_run", payload | {"action": "in_progress", "workflow_run": run}
+        )
+        assert event.kind == "ci.started"
+
+    def test_an_address_that_is_no_web_page_is_left_out(self) -> None:
+        payload = completed("failure")
+        payload["workflow_run"] = payload["workflow_run"] | {"html_url": "javascript:alert(1)"}
+        (event,) = normalise("workflow_run", payload)
+        assert event.attributes["url"] == ""
+
+    def test_a_time_that_cannot_be(self) -> None:
+        payload = examples("push")[0]
+        payload = payload | {"repository": payload["repository"] | {"pushed_at": 10**30}}
+        with pytest.raises(MalformedDeliveryError, match="pushed_at"):
+            normalise("push", payload)
 
     def test_a_ping_is_taken_and_means_nothing(self) -> None:
         for payload in examples("ping"):
@@ -142,10 +311,10 @@ class TestEvents:
     def test_attributes_are_flat(self) -> None:
         payloads = [("workflow_run", completed("failure"))]
         payloads += [("push", p) for p in examples("push")]
-        payloads += [("pull_request", p) for p in examples("pull_request")]
+        payloads += [(name, p) for name in SHARED for p in examples(name)]
         for name, payload in payloads:
-            (event,) = normalise(name, payload)
-            assert all(isinstance(v, str | int | bool) for v in event.attributes.values())
+            for event in normalise(name, payload):
+                assert all(isinstance(v, str | int | bool) for v in event.attributes.values())
 
     def test_text_from_outside_stays_on_one_line_without_control_characters(self) -> None:
         payload = completed("failure")
