@@ -2,17 +2,20 @@
 
 gidgethub brings pagination, the API's errors and rate limits, and GitHub App tokens in 1,400
 lines (27 ms to import); githubkit's generated models are 56 MB. Its own aiohttp class reads
-answers of any size, so the one method that does I/O is ours.
+answers of any size, so the one method that does I/O is ours. What only looks is tried again when
+GitHub has a fault (tenacity), and a GitHub that keeps failing is left alone for a while
+(purgatory), as `integrations.calling` does for systems that have no library of their own.
 https://docs.github.com/en/rest
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from gidgethub import (
@@ -23,13 +26,32 @@ from gidgethub import (
     RedirectionException,
 )
 from gidgethub.abc import GitHubAPI
+from purgatory import AsyncCircuitBreakerFactory
+from purgatory.domain.model import OpenedState
 from pydantic import SecretStr
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 from core.workflows.actions import ActionError, OutcomeUnknownError
+from integrations.text import clip
+
+T = TypeVar("T")
 
 _MAX_BYTES = 16 * 1024 * 1024
 _USER_AGENT = "countersign-bot"
 _VERSION = {"X-GitHub-Api-Version": "2022-11-28"}
+_ATTEMPTS = 3
+_PAUSE = wait_random_exponential(multiplier=0.3, max=5)
+_OPEN_AFTER = 5
+_OPEN_FOR_S = 30.0
+
+
+class _FaultError(ActionError):
+    """GitHub could not be reached or has a fault of its own, which may pass; nothing was done."""
 
 
 class GitHubClient:
@@ -44,10 +66,12 @@ class GitHubClient:
         self, integration_id: str, base_url: str, token: SecretStr | None, timeout_s: float
     ) -> None:
         self._file = f"integrations/{integration_id}.yaml"
-        self._base_url = base_url
+        self._base_url = base_url.rstrip("/")
+        self._graphql_url = self._base_url.removesuffix("/v3") + "/graphql"
         self._token = token
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
+        self._breakers = AsyncCircuitBreakerFactory(_OPEN_AFTER, _OPEN_FOR_S)
 
     async def start(self) -> None:
         """Open the connection pool."""
@@ -67,24 +91,37 @@ class GitHubClient:
         Raises:
             ActionError: there is no such answer; the message says why.
         """
-        async with self._calling(changes=False) as api:
-            return await api.getitem(url, variables, extra_headers=_VERSION)
+
+        async def once() -> Any:
+            async with self._calling(changes=False) as api:
+                return await api.getitem(url, variables, extra_headers=_VERSION)
+
+        return await _repeated(once)
 
     async def get_list(
-        self, url: str, variables: Mapping[str, str], limit: int
+        self, url: str, variables: Mapping[str, str], limit: int, name: str = "items"
     ) -> tuple[list[Any], bool]:
         """Up to `limit` items of a paginated list, and whether there are more.
+
+        Args:
+            name: of the list, where the answer is not a list but has one.
 
         Raises:
             ActionError: there is no such answer; the message says why.
         """
-        items: list[Any] = []
-        async with self._calling(changes=False) as api:
-            async for item in api.getiter(url, variables, extra_headers=_VERSION):
-                if len(items) == limit:
-                    return items, True
-                items.append(item)
-        return items, False
+
+        async def once() -> tuple[list[Any], bool]:
+            items: list[Any] = []
+            async with self._calling(changes=False) as api:
+                async for item in api.getiter(
+                    url, variables, extra_headers=_VERSION, iterable_key=name
+                ):
+                    if len(items) == limit:
+                        return items, True
+                    items.append(item)
+            return items, False
+
+        return await _repeated(once)
 
     async def post(self, url: str, variables: Mapping[str, str], data: Mapping[str, Any]) -> Any:
         """Post JSON; return the answer's.
@@ -96,6 +133,30 @@ class GitHubClient:
         async with self._calling(changes=True) as api:
             return await api.post(url, variables, data=dict(data), extra_headers=_VERSION)
 
+    async def put(self, url: str, variables: Mapping[str, str], data: Mapping[str, Any]) -> Any:
+        """As `post`."""
+        async with self._calling(changes=True) as api:
+            return await api.put(url, variables, data=dict(data), extra_headers=_VERSION)
+
+    async def graphql(self, mutation: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a GraphQL mutation; return its `data`.
+
+        Raises:
+            ActionError: GitHub refused, or could not be reached at all.
+            OutcomeUnknownError: something was sent, and the answer does not say what became of it.
+        """
+        answer = await self.post(
+            self._graphql_url, {}, {"query": mutation, "variables": dict(variables)}
+        )
+        data = answer.get("data") if isinstance(answer, dict) else None
+        if isinstance(data, dict) and any(value is not None for value in data.values()):
+            return data
+        errors = answer.get("errors") if isinstance(answer, dict) else None
+        if not isinstance(errors, list) or not errors:
+            raise OutcomeUnknownError("GitHub's answer to the mutation has no data.")
+        said = (str(error.get("message")) for error in errors[:5] if isinstance(error, dict))
+        raise ActionError(f"GitHub refuses: {clip('; '.join(said), 500)}.")
+
     @asynccontextmanager
     async def _calling(self, *, changes: bool) -> AsyncIterator[GitHubAPI]:
         if self._token is None:
@@ -105,11 +166,25 @@ class GitHubClient:
             )
         if self._session is None:
             raise ActionError("The GitHub integration is not started, or closed already.")
-        unsure = OutcomeUnknownError if changes else ActionError
+        breaker = await self._breakers.get_breaker("GitHub", exclude=[(ActionError, _is_refusal)])
         try:
-            yield _Api(self._session, self._base_url, self._token)
-        except aiohttp.ClientConnectorError as error:
+            async with breaker, self._explaining(changes=changes):
+                yield _Api(self._session, self._base_url, self._graphql_url, self._token)
+        except OpenedState as error:
+            wait_s = max(1, round(error.opened_at + _OPEN_FOR_S - time.time()))
             raise ActionError(
+                f"GitHub has failed {_OPEN_AFTER} times in a row and is left alone for {wait_s} s "
+                "more."
+            ) from error
+
+    @asynccontextmanager
+    async def _explaining(self, *, changes: bool) -> AsyncIterator[None]:
+        """What went wrong, in our words."""
+        unsure = OutcomeUnknownError if changes else _FaultError
+        try:
+            yield
+        except aiohttp.ClientConnectorError as error:
+            raise _FaultError(
                 f"GitHub cannot be reached at {self._base_url}: {error.os_error}."
             ) from error
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -144,15 +219,34 @@ class GitHubClient:
         return f"GitHub refuses: {error}."
 
 
+def _is_refusal(error: BaseException) -> bool:
+    """A GitHub that refuses is up."""
+    return not isinstance(error, _FaultError)
+
+
+async def _repeated(call: Callable[[], Awaitable[T]]) -> T:
+    """A call without effect, tried again while GitHub has a fault."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(_FaultError),
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=_PAUSE,
+        reraise=True,
+    )
+    return await retrying(call)
+
+
 class _Api(GitHubAPI):
-    def __init__(self, session: aiohttp.ClientSession, base_url: str, token: SecretStr) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, base_url: str, graphql_url: str, token: SecretStr
+    ) -> None:
         super().__init__(_USER_AGENT, oauth_token=token.get_secret_value(), base_url=base_url)
         self._session = session
+        self._graphql_url = graphql_url
 
     async def _request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
     ) -> tuple[int, Mapping[str, str], bytes]:
-        if not url.startswith(self.base_url.removesuffix("/") + "/"):
+        if not url.startswith(self.base_url + "/") and url != self._graphql_url:
             # The token goes nowhere else, whatever a `Link` header says.
             raise ActionError(f"GitHub points to an address outside {self.base_url}.")
         async with self._session.request(

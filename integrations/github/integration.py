@@ -19,7 +19,7 @@ from integrations.base import (
     read_secrets,
     read_settings,
 )
-from integrations.github.actions import CreateIssue, RerunWorkflow, Scope
+from integrations.github.actions import Scope, all_actions
 from integrations.github.client import GitHubClient
 from integrations.github.webhook import GitHubWebhook
 from integrations.webhooks import DEFAULT_MAX_BYTES
@@ -80,10 +80,7 @@ class GitHubIntegration(Integration):
 
     def actions(self) -> Sequence[Action[Any]]:
         """See `Integration.actions`."""
-        return (
-            RerunWorkflow(self._client, self._scope),
-            CreateIssue(self._client, self._scope),
-        )
+        return all_actions(self._client, self._scope)
 
     async def health(self) -> Health:
         """See `Integration.health`. Asks for the rate limit, which costs none of it."""

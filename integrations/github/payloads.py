@@ -109,8 +109,9 @@ class Branch(Payload):
 
 
 class PullRequest(Payload):
-    """A pull request."""
+    """A pull request; `node_id` is its id in GraphQL."""
 
+    node_id: str = ""
     number: Number
     title: str
     html_url: str = ""
