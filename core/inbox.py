@@ -38,6 +38,13 @@ Handler = Callable[[Delivery], Awaitable[None]]
 class Inbox(Protocol):
     """Where edges put what came in."""
 
-    async def accept(self, source: str, key: str, body: bytes, headers: Mapping[str, str]) -> bool:
-        """Persist; False where (`source`, `key`) is there already. Committed on return."""
+    async def accept(
+        self, source: str, key: str, body: bytes, headers: Mapping[str, str], subject: str = ""
+    ) -> bool:
+        """Persist; False where (`source`, `key`) is there already. Committed on return.
+
+        Args:
+            subject: those of one source and subject are processed one at a time, in the order of
+                their arrival; empty where the order does not matter.
+        """
         ...

@@ -37,9 +37,11 @@ class InboxWorker:
         """Add a handler before `run`, for one that itself needs to put things into the inbox."""
         self._handlers[kind] = handler
 
-    async def accept(self, source: str, key: str, body: bytes, headers: Mapping[str, str]) -> bool:
+    async def accept(
+        self, source: str, key: str, body: bytes, headers: Mapping[str, str], subject: str = ""
+    ) -> bool:
         """`Inbox.accept`, and wake the workers."""
-        new = await self._inbox.accept(source, key, body, headers)
+        new = await self._inbox.accept(source, key, body, headers, subject)
         if new:
             self._arrived.set()
         return new

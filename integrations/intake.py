@@ -18,7 +18,7 @@ from core.errors import CountersignError, NotFoundError
 from core.inbox import Inbox
 from integrations.events import source_of
 from integrations.registry import Integrations
-from integrations.webhooks import Webhook, WebhookError, read_json
+from integrations.webhooks import Identity, Webhook, WebhookError, read_json
 
 Readiness = Callable[[], Awaitable[Mapping[str, str | None]]]
 """For each part of the application None where it is ready, else in words why not."""
@@ -76,7 +76,7 @@ class _Intake:
             headers = {name: value for name, value in headers.items() if name not in secret}
         except WebhookError as error:
             return _refusal(request, error)
-        return await self._store(webhook.id, identity.key, body, headers)
+        return await self._store(webhook.id, identity, body, headers)
 
     def _admit(self, request: web.Request) -> Webhook:
         """What the headers alone decide."""
@@ -103,10 +103,11 @@ class _Intake:
         return webhook
 
     async def _store(
-        self, webhook_id: str, key: str, body: bytes, headers: Mapping[str, str]
+        self, webhook_id: str, identity: Identity, body: bytes, headers: Mapping[str, str]
     ) -> web.Response:
+        key, subject = identity
         try:
-            new = await self._inbox.accept(source_of(webhook_id), key, body, headers)
+            new = await self._inbox.accept(source_of(webhook_id), key, body, headers, subject)
         except (CountersignError, SQLAlchemyError, OSError) as error:
             # One line without a traceback: a storm of these must not fill the disk.
             _log.error(

@@ -114,16 +114,23 @@ class Database:
         await self._engine.dispose()
 
     @asynccontextmanager
-    async def write(self, *, passing: bool = False) -> AsyncIterator[AsyncConnection]:
+    async def write(
+        self, *, passing: bool = False, single: bool = False
+    ) -> AsyncIterator[AsyncConnection]:
         """A transaction that commits on leaving, or rolls back on an exception.
 
         Args:
             passing: on SQLite, go before all but one of those who wait to write. For short
                 writes that somebody outside waits for.
+            single: only one statement is executed, which on PostgreSQL commits by itself: no
+                round trips to begin and end.
         """
         line = nullcontext() if passing else self._line
+        engine = self._engine
+        if single and not self.is_sqlite:
+            engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         async with line, self._writer, AsyncExitStack() as stack:
-            yield await self._entered(stack, self._engine.begin())
+            yield await self._entered(stack, engine.begin())
 
     @asynccontextmanager
     async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:

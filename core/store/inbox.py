@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import ColumnElement, and_, exists, literal_column, or_, select, tuple_, update
 
 from core.inbox import Delivery
 from core.records import storable_text
 from core.replicas import living
-from core.store.arrivals import Arrivals
+from core.store.arrivals import Arrival, Arrivals
 from core.store.database import Database
 from core.store.tables import deliveries
 
+_LONGEST = 300
 _log = logging.getLogger(__name__)
 
 
@@ -34,34 +36,37 @@ class SqlInbox:
         self._holder = holder
         self._arrivals = Arrivals(database)
 
-    async def accept(self, source: str, key: str, body: bytes, headers: Mapping[str, str]) -> bool:
+    async def accept(
+        self, source: str, key: str, body: bytes, headers: Mapping[str, str], subject: str = ""
+    ) -> bool:
         """Persist; False where (`source`, `key`) is there already and has not failed for good.
-        Committed on return."""
-        now = datetime.now(UTC)
-        row = {
-            "source": source,
-            "kind": source.split(":", 1)[0],
-            "key": key,
-            "headers": dict(headers),
-            "body": body,
-            "received_at": now,
-            "state": "received",
-            "attempts": 0,
-            "due_at": now,
-            "reason": "",
-        }
-        return await self._arrivals.keep(row)
+        Committed on return.
+
+        Raises:
+            SQLAlchemyError: it could not be stored.
+        """
+        arrival = Arrival(
+            source=source,
+            key=_fitting(key),
+            subject=_fitting(subject),
+            headers={name: storable_text(value) for name, value in headers.items()},
+            body=body,
+            received_at=datetime.now(UTC),
+        )
+        return await self._arrivals.keep(arrival)
 
     async def claim(self, limit: int, kinds: Iterable[str]) -> list[Delivery]:
-        """Take up to `limit` due deliveries of these kinds of source, oldest first."""
+        """Take up to `limit` due deliveries of these kinds of source, oldest first; of one subject
+        none while an earlier one waits, or any is in hand, with whichever replica."""
         due = (
             select(deliveries)
             .where(
                 deliveries.c.kind.in_(list(kinds)),
                 deliveries.c.state == "received",
                 deliveries.c.due_at <= datetime.now(UTC),
+                _is_its_turn(),
             )
-            .order_by(deliveries.c.received_at)
+            .order_by(deliveries.c.sequence)
             .limit(limit)
             .with_for_update(skip_locked=True)  # nothing to SQLite, which has one writer
         )
@@ -126,3 +131,25 @@ class SqlInbox:
             )
         if changed.rowcount == 0:
             _log.warning("%s %s was taken over by another", delivery.source, delivery.key)
+
+
+def _is_its_turn() -> ColumnElement[bool]:
+    """Nothing else of its subject is to be done before it."""
+    other = deliveries.alias("other")
+    same: tuple[ColumnElement[bool], ...] = (
+        # Written out, so that both databases see that their partial index serves.
+        literal_column("other.subject <> ''"),
+        other.c.source == deliveries.c.source,
+        other.c.subject == deliveries.c.subject,
+    )
+    in_hand = exists().where(*same, other.c.state == "working")
+    earlier = exists().where(
+        *same, other.c.state == "received", other.c.sequence < deliveries.c.sequence
+    )
+    return or_(deliveries.c.subject == "", and_(~in_hand, ~earlier))
+
+
+def _fitting(text: str) -> str:
+    """`text` as the database can hold it, still telling it from others."""
+    text = storable_text(text)
+    return text if len(text) <= _LONGEST else hashlib.sha256(text.encode()).hexdigest()

@@ -273,7 +273,9 @@ async def test_alertmanager_with_something_else(intake: Intake, body: bytes) -> 
 class _BrokenInbox:
     """A database that is away, as SQLAlchemy says it."""
 
-    async def accept(self, source: str, key: str, body: bytes, headers: Mapping[str, str]) -> bool:
+    async def accept(
+        self, source: str, key: str, body: bytes, headers: Mapping[str, str], subject: str = ""
+    ) -> bool:
         raise OperationalError("INSERT", {"body": body}, ConnectionError("the server is away"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,26 +11,14 @@ import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.store.arrivals import Arrivals
+from core.store.arrivals import Arrival, Arrivals
 from core.store.database import Database
 from core.store.tables import deliveries
 
 
-def row(key: str, **other: Any) -> dict[str, Any]:
-    now = datetime.now(UTC)
-    made = {
-        "source": "slack",
-        "kind": "slack",
-        "key": key,
-        "headers": {},
-        "body": b"body",
-        "received_at": now,
-        "state": "received",
-        "attempts": 0,
-        "due_at": now,
-        "reason": "",
-    }
-    return {**made, **other}
+def row(key: str, **other: Any) -> Arrival:
+    made = Arrival("slack", key, "", {}, b"body", datetime.now(UTC))
+    return replace(made, **other)
 
 
 async def stored(database: Database) -> int:
@@ -58,7 +47,7 @@ async def test_a_row_that_cannot_be_stored_fails_alone(database: Database) -> No
     arrivals = Arrivals(database)
     results = await asyncio.gather(
         arrivals.keep(row("good")),
-        arrivals.keep(row("bad", state=None)),
+        arrivals.keep(row("bad", subject=None)),
         arrivals.keep(row("good")),
         arrivals.keep(row("better")),
         return_exceptions=True,
