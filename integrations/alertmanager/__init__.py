@@ -1,4 +1,4 @@
-"""Prometheus Alertmanager: its webhook receiver."""
+"""Prometheus Alertmanager: its webhook receiver, and silences through its API."""
 
 from integrations.alertmanager.integration import AlertmanagerIntegration
 

@@ -11,7 +11,7 @@ from pydantic import JsonValue, SecretStr
 
 from core.records import Event
 from integrations.alertmanager.payloads import Alert, AlertGroup
-from integrations.text import clip, shorten, tidy
+from integrations.text import clip, shorten, tidy, web_address
 from integrations.webhooks import (
     Identity,
     Webhook,
@@ -84,8 +84,8 @@ def _described(group: AlertGroup) -> dict[str, JsonValue]:
         "service": _label(group, "service") or _label(group, "job"),
         "instance": _label(group, "instance"),
         "description": tidy(_annotation(group, "description"), 2000),
-        "runbook_url": clip(_annotation(group, "runbook_url"), 500),
-        "generator_url": clip(current[0].generator_url, 1000),
+        "runbook_url": web_address(_annotation(group, "runbook_url")),
+        "generator_url": web_address(current[0].generator_url, 1000),
         "fingerprint": clip(current[0].fingerprint, 64),
         "fingerprints": [clip(alert.fingerprint, 64) for alert in current[:_MAX_FINGERPRINTS]],
         "count": len(current) + group.truncated_alerts,

@@ -35,7 +35,7 @@ class Alertmanager:
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         self.url = url
-        self._session = session
+        self.session = session
         self._started_at = datetime.now(UTC)
 
     async def fire(self, labels: Mapping[str, str], annotations: Mapping[str, str]) -> None:
@@ -56,7 +56,7 @@ class Alertmanager:
             "endsAt": ends_at.isoformat(),
             "generatorURL": "http://prometheus.example/graph?g0.expr=up",
         }
-        async with self._session.post(f"{self.url}/api/v2/alerts", json=[alert]) as response:
+        async with self.session.post(f"{self.url}/api/v2/alerts", json=[alert]) as response:
             assert response.status == 200, await response.text()
 
 
