@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from ssl import SSLContext
 from typing import TypeVar
 
 import aiohttp
@@ -148,7 +149,7 @@ class SystemClient:
         base_url: str,
         headers: Mapping[str, str] | None,
         timeout_s: float = 20.0,
-        tls: aiohttp.Fingerprint | bool | None = None,
+        tls: aiohttp.Fingerprint | SSLContext | bool | None = None,
     ) -> None:
         self.name = name
         self.base_url = base_url.rstrip("/")
@@ -247,6 +248,10 @@ class SystemClient:
         Args:
             what: said where it answers, such as "answers as api.github.com".
         """
+        if self._headers is None:
+            return Health(
+                ready=True, detail="takes webhooks; without a credential it calls nothing"
+            )
         try:
             await self.get(path)
         except (ActionError, OutcomeUnknownError) as error:
@@ -365,8 +370,15 @@ def _unreached(error: aiohttp.ClientError) -> str:
 
 
 def _said(content: bytes) -> str:
-    """What an error's body says, short."""
-    text = clip(tidy(content[:4000].decode("utf-8", "replace"), 600).replace("\n", " "), 300)
+    """What an error's body says, short; of a JSON object its `message`, where it has one."""
+    text = content[:4000].decode("utf-8", "replace")
+    try:
+        value = from_json(content[:64_000])
+    except ValueError:
+        value = None
+    if isinstance(value, dict) and isinstance(message := value.get("message"), str):
+        text = message
+    text = clip(tidy(text, 600).replace("\n", " "), 300)
     return f" ({text})" if text else ""
 
 
