@@ -12,7 +12,7 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.transport import mount
 from core.errors import ConfigurationError
-from core.inbox import Inbox
+from core.inbox import Backlog
 from core.knowledge import KnowledgeBase, render_document
 from core.knowledge.render import CONTENT_SECURITY_POLICY
 from core.settings import Settings
@@ -25,7 +25,7 @@ RUNBOOKS = "/runbooks"
 def web_app(
     settings: Settings,
     integrations: Integrations,
-    inbox: Inbox,
+    inbox: Backlog,
     ready: Readiness,
     knowledge: KnowledgeBase,
     slack: AsyncApp | None,

@@ -48,3 +48,11 @@ class Inbox(Protocol):
                 their arrival; empty where the order does not matter.
         """
         ...
+
+
+class Backlog(Inbox, Protocol):
+    """An inbox that also says how much waits in it."""
+
+    async def waiting(self) -> Mapping[str, int]:
+        """How many deliveries of each source are not processed yet."""
+        ...

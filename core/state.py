@@ -163,6 +163,21 @@ class AITrainingRun(Frozen):
     output_model: Identifier | None = None
 
 
+class IntakeLimits(Frozen):
+    """How much of a sender's webhooks is taken; what is over is answered 429, with the seconds
+    after which to send it again.
+
+    Attributes:
+        per_second: deliveries in the long run, for each replica.
+        burst: deliveries at once, for each replica.
+        waiting: deliveries that may wait to be processed, over all replicas.
+    """
+
+    per_second: float = Field(default=100, gt=0, le=100_000)
+    burst: int = Field(default=1000, ge=1, le=1_000_000)
+    waiting: int = Field(default=50_000, ge=1, le=10_000_000)
+
+
 class AIIntegration(Frozen):
     """A system that we talk to.
 
@@ -171,6 +186,7 @@ class AIIntegration(Frozen):
         secrets: for each secret the code needs, the name under which the environment or
             `secrets.env` has it; two names while one is being replaced. Values never stand in
             configuration files.
+        intake: how much of its webhooks is taken.
     """
 
     id: Identifier
@@ -178,6 +194,7 @@ class AIIntegration(Frozen):
     enabled: bool = True
     settings: dict[str, JsonValue] = Field(default_factory=dict)
     secrets: dict[str, str | tuple[str, str]] = Field(default_factory=dict)
+    intake: IntakeLimits = IntakeLimits()
 
 
 class ApplicationState(Frozen):

@@ -46,6 +46,10 @@ class InboxWorker:
             self._arrived.set()
         return new
 
+    async def waiting(self) -> Mapping[str, int]:
+        """`Backlog.waiting`."""
+        return await self._inbox.waiting()
+
     async def run(self) -> None:
         """Work for ever; cancel to stop. What is in hand then is handled again, by whoever takes
         over from this replica."""

@@ -6,7 +6,10 @@ The same for every sender; what differs is in each integration's `Webhook`.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -15,8 +18,9 @@ from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import CountersignError, NotFoundError
-from core.inbox import Inbox
+from core.inbox import Backlog
 from integrations.events import source_of
+from integrations.limits import RETRY_AFTER_S, BusyError, Pressure, SourceLimits
 from integrations.registry import Integrations
 from integrations.webhooks import Identity, Webhook, WebhookError, read_json
 
@@ -27,8 +31,14 @@ BODY_TIMEOUT_S = 15.0
 LINGERING_S = 1.0
 """For `web.AppRunner(lingering_time=…)`: how long what is left of a refused body is thrown away
 before the connection is closed. aiohttp's own 10 s let a hostile sender hold connections."""
-RETRY_AFTER_S = 10
-_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
+_DROPPED_HEADERS = frozenset(
+    # Secrets, and what is said to the next hop only.
+    {"authorization", "proxy-authorization", "cookie", "accept", "accept-encoding", "connection"}
+    | {"content-length", "host", "keep-alive", "transfer-encoding"}
+)
+_LOG_BUSY_S = 1.0
+_ACCEPTED = b'{"status": "accepted"}'
+_DUPLICATE = b'{"status": "duplicate"}'
 
 _log = logging.getLogger(__name__)
 
@@ -42,13 +52,14 @@ class _RefusedError(WebhookError):
 
 
 def intake_routes(
-    integrations: Integrations, inbox: Inbox, ready: Readiness
+    integrations: Integrations, inbox: Backlog, ready: Readiness
 ) -> list[web.AbstractRouteDef]:
     """`POST /webhooks/{integration}`, `GET /healthz` and `GET /readyz`.
 
     Answers of the first: 202 accepted, 200 duplicate (it is stored already), 400 not UTF-8, not
     JSON or without its key, 401 signature, 404 no such integration, 408 the body was too slow,
-    413 too large, 415 not plain JSON, 503 not stored: send it again.
+    413 too large, 415 not plain JSON, 429 over this sender's limits, 503 not stored. After the
+    last two the sender is to send it again, when `Retry-After` says.
     """
     intake = _Intake(integrations, inbox)
     health = _Health(ready)
@@ -60,23 +71,41 @@ def intake_routes(
 
 
 class _Intake:
-    def __init__(self, integrations: Integrations, inbox: Inbox) -> None:
+    def __init__(self, integrations: Integrations, inbox: Backlog) -> None:
         self._integrations = integrations
         self._inbox = inbox
+        self._pressure = Pressure()
+        self._limits = SourceLimits(inbox)
+        self._busy = _BusyLog()
 
     async def receive(self, request: web.Request) -> web.Response:
         """One delivery."""
         try:
             webhook = self._admit(request)
-            body = await _read_body(request, webhook.max_bytes)
-            headers = {name.lower(): value for name, value in request.headers.items()}
-            identity = webhook.verify(headers, body, datetime.now(UTC))
-            read_json(body)
-            secret = _SECRET_HEADERS | webhook.secret_headers
-            headers = {name: value for name, value in headers.items() if name not in secret}
-        except WebhookError as error:
+            self._pressure.check()
+            with self._pressure.reading() as count:
+                body = await _read_body(request, webhook.max_bytes, count)
+                headers = {name.lower(): value for name, value in request.headers.items()}
+                identity = webhook.verify(headers, body, datetime.now(UTC))
+                read_json(body)
+                source = source_of(webhook.id)
+                self._limits.check(source, self._integrations.limits(webhook.id))
+                dropped = _DROPPED_HEADERS | webhook.secret_headers
+                kept = {name: value for name, value in headers.items() if name not in dropped}
+                with self._pressure.storing():
+                    return await self._store(source, identity, body, kept)
+        except BusyError as error:
+            self._busy.note(request.match_info["integration"], error)
             return _refusal(request, error)
-        return await self._store(webhook.id, identity, body, headers)
+        except WebhookError as error:
+            _log.warning(
+                "webhook %.63r: %d from %s: %s",
+                request.match_info["integration"],
+                error.status,
+                request.remote,
+                error,
+            )
+            return _refusal(request, error)
 
     def _admit(self, request: web.Request) -> Webhook:
         """What the headers alone decide."""
@@ -103,30 +132,46 @@ class _Intake:
         return webhook
 
     async def _store(
-        self, webhook_id: str, identity: Identity, body: bytes, headers: Mapping[str, str]
+        self, source: str, identity: Identity, body: bytes, headers: Mapping[str, str]
     ) -> web.Response:
         key, subject = identity
         try:
-            new = await self._inbox.accept(source_of(webhook_id), key, body, headers, subject)
+            new = await self._inbox.accept(source, key, body, headers, subject)
         except (CountersignError, SQLAlchemyError, OSError) as error:
-            # One line without a traceback: a storm of these must not fill the disk.
-            _log.error(
-                "webhook %s: 503, delivery %r could not be stored: %s",
-                webhook_id,
-                key,
-                type(error).__name__,
-            )
-            return web.json_response(
-                {"status": "unavailable", "error": "not stored; send it again"},
-                status=HTTPStatus.SERVICE_UNAVAILABLE,
-                headers={"Retry-After": str(RETRY_AFTER_S)},
-            )
+            raise BusyError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"not stored ({type(error).__name__}); send it again",
+                RETRY_AFTER_S,
+            ) from error
+        if new:
+            self._limits.accepted(source)
         status = HTTPStatus.ACCEPTED if new else HTTPStatus.OK
         word = "accepted" if new else "duplicate"
-        _log.info(
-            "webhook %s: %d, %s delivery %r of %d bytes", webhook_id, status, word, key, len(body)
+        _log.info("%s: %d, %s delivery %r of %d bytes", source, status, word, key, len(body))
+        return _answer(status, _ACCEPTED if new else _DUPLICATE)
+
+
+class _BusyLog:
+    """One line a second for each sender and reason: a storm of them must not fill the disk."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[str, HTTPStatus], tuple[float, int]] = {}
+
+    def note(self, integration_id: str, error: BusyError) -> None:
+        """A delivery was not taken."""
+        which = (integration_id, error.status)
+        at, more = self._lines.get(which, (-math.inf, 0))
+        if time.monotonic() - at < _LOG_BUSY_S:
+            self._lines[which] = (at, more + 1)
+            return
+        self._lines[which] = (time.monotonic(), 0)
+        _log.error(
+            "webhook %s: %d with Retry-After: %s (and %d before)",
+            integration_id,
+            error.status,
+            error,
+            more,
         )
-        return web.json_response({"status": word}, status=status)
 
 
 class _Health:
@@ -150,12 +195,13 @@ class _Health:
         )
 
 
-async def _read_body(request: web.Request, limit: int) -> bytes:
-    """The raw body; stops reading as soon as it is over the limit."""
+async def _read_body(request: web.Request, limit: int, count: Callable[[int], None]) -> bytes:
+    """The raw body; stops reading as soon as it is over the limit, or `count` refuses."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for chunk in request.content.iter_any():
+                count(len(chunk))
                 body += chunk
                 if len(body) > limit:
                     raise _too_large(limit)
@@ -175,14 +221,16 @@ def _too_large(limit: int) -> _RefusedError:
 
 
 def _refusal(request: web.Request, error: WebhookError) -> web.Response:
-    _log.warning(
-        "webhook %.63r: %d from %s: %s",
-        request.match_info["integration"],
-        error.status,
-        request.remote,
-        error,
-    )
-    response = web.json_response({"status": "refused", "error": str(error)}, status=error.status)
-    # What is left of the body must not be taken for the next request.
-    response.force_close()
+    busy = isinstance(error, BusyError)
+    answer = {"status": "unavailable" if busy else "refused", "error": str(error)}
+    response = _answer(error.status, json.dumps(answer).encode())
+    if isinstance(error, BusyError):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    if not request.content.at_eof():
+        # What is left of the body must not be taken for the next request.
+        response.force_close()
     return response
+
+
+def _answer(status: HTTPStatus, body: bytes) -> web.Response:
+    return web.Response(body=body, status=status, content_type="application/json")

@@ -9,11 +9,13 @@ from typing import Any
 
 from core.errors import ConfigurationError, NotFoundError
 from core.security.secrets import Secrets
-from core.state import AIIntegration
+from core.state import AIIntegration, IntakeLimits
 from core.workflows.actions import Action
 from integrations.base import Integration
 
 ENTRY_POINT_GROUP = "countersign.integrations"
+
+_LIMITS = IntakeLimits()
 
 Kinds = Mapping[str, type[Integration]]
 
@@ -21,8 +23,11 @@ Kinds = Mapping[str, type[Integration]]
 class Integrations:
     """The enabled integrations, by id."""
 
-    def __init__(self, by_id: Mapping[str, Integration]) -> None:
+    def __init__(
+        self, by_id: Mapping[str, Integration], limits: Mapping[str, IntakeLimits] | None = None
+    ) -> None:
         self._by_id = dict(by_id)
+        self._limits = dict(limits or {})
 
     def get(self, integration_id: str) -> Integration:
         """The integration of that id.
@@ -36,6 +41,10 @@ class Integrations:
                 f"There is no integration '{integration_id:.63}'. Known integrations: {known}."
             )
         return self._by_id[integration_id]
+
+    def limits(self, integration_id: str) -> IntakeLimits:
+        """How much of its webhooks is taken."""
+        return self._limits.get(integration_id, _LIMITS)
 
     def actions(self) -> list[Action[Any]]:
         """The actions of all of them."""
@@ -119,7 +128,7 @@ def load(
     problems += _twice(made)
     if problems:
         raise ConfigurationError("\n".join(problems))
-    return Integrations(made)
+    return Integrations(made, {record.id: record.intake for record in records.values()})
 
 
 def _twice(made: Mapping[str, Integration]) -> list[str]:

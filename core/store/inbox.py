@@ -7,7 +7,17 @@ import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, exists, literal_column, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from core.inbox import Delivery
 from core.records import storable_text
@@ -54,6 +64,17 @@ class SqlInbox:
             received_at=datetime.now(UTC),
         )
         return await self._arrivals.keep(arrival)
+
+    async def waiting(self) -> Mapping[str, int]:
+        """How many deliveries of each source are not processed yet, in whichever replica."""
+        unfinished = (
+            select(deliveries.c.source, func.count().label("number"))
+            .where(deliveries.c.state.in_(["received", "working"]))
+            .group_by(deliveries.c.source)
+        )
+        async with self._database.read() as connection:
+            rows = await connection.execute(unfinished)
+            return {row.source: row.number for row in rows}
 
     async def claim(self, limit: int, kinds: Iterable[str]) -> list[Delivery]:
         """Take up to `limit` due deliveries of these kinds of source, oldest first; of one subject

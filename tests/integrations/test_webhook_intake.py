@@ -278,6 +278,9 @@ class _BrokenInbox:
     ) -> bool:
         raise OperationalError("INSERT", {"body": body}, ConnectionError("the server is away"))
 
+    async def waiting(self) -> Mapping[str, int]:
+        raise OperationalError("SELECT", {}, ConnectionError("the server is away"))
+
 
 async def test_what_cannot_be_stored_is_not_accepted(
     serve: Serve, log: pytest.LogCaptureFixture
