@@ -51,7 +51,7 @@ from core.security.policy import Roles
 from core.security.reviews import Reviews
 from core.security.secrets import Secrets
 from core.services.ai import AIOrchestratorClient
-from core.services.manager import AIIntegrationManager
+from core.services.health import HealthWatch
 from core.settings import Settings
 from core.state import ApplicationState
 from core.store.database import Database
@@ -159,7 +159,7 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
             book, store, clock, ground.state, work.permissions, work.firings
         )
         requests = InboxWorker(inbox, {}, _SLACK_IN_HAND)
-        health = systems(ground.integrations, ReplicaResponder(replica))
+        health = HealthWatch(systems(ground.integrations, ReplicaResponder(replica)))
         services = _bot_services(settings, ground, slack, work, requests, schedules, health)
         requests.handle(SLACK, SlackWork(services).handle)
         app = build_bot(services)
@@ -187,6 +187,7 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
             events.run(),
             sweep(work.workflows, work.reminders),
             takeover.run(),
+            health.run(),
         ):
             background.start(task)
         stack.callback(clock.close)
@@ -330,7 +331,7 @@ def _bot_services(
     work: _Work,
     requests: InboxWorker,
     schedules: ScheduleService,
-    health: AIIntegrationManager,
+    health: HealthWatch,
 ) -> BotServices:
     return BotServices(
         settings=settings,

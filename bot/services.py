@@ -20,6 +20,7 @@ from core.security.permissions import Permissions
 from core.security.policy import Roles
 from core.security.reviews import Reviews
 from core.services.ai import AIOrchestratorClient
+from core.services.health import HealthWatch
 from core.services.manager import AIIntegrationManager
 from core.settings import Settings
 from core.state import ApplicationState
@@ -42,7 +43,7 @@ class BotServices:
     Attributes:
         inbox: where listeners put what came in, before they acknowledge it.
         panel: all assistants, to be asked at once.
-        systems: all integrations, to be asked how they are.
+        systems: how all integrations are.
         links: which links in texts of models and runbooks stay links; our own pages must be in.
     """
 
@@ -58,7 +59,7 @@ class BotServices:
     orchestrator: AIOrchestratorClient
     assistants: Assistants
     panel: AIIntegrationManager
-    systems: AIIntegrationManager
+    systems: HealthWatch
     inbox: Inbox
     offers: OfferStore
     schedules: ScheduleService

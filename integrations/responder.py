@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.errors import CountersignError
+from core.services.health import HEALTH
 from core.services.manager import AIIntegrationManager, Responder
 from integrations.base import Integration
 from integrations.registry import Integrations
-
-HEALTH = "health"
-"""The instruction that every integration understands."""
 
 _DEADLINE_S = 5.0
 

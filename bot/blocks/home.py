@@ -40,6 +40,7 @@ from bot.blocks.run_parts import progress_line
 from core.automation import AISchedule
 from core.records import Frozen
 from core.security.reviews import Review
+from core.services.health import SystemHealth
 from core.state import AIAssistant, AIWorkflow
 from core.workflows.run import Run, RunState
 
@@ -62,6 +63,7 @@ def home(
     schedules: Sequence[AISchedule],
     upcoming: Mapping[str, datetime | None],
     reviews: Sequence[Review] = (),
+    systems: Sequence[SystemHealth] = (),
 ) -> Json:
     """The home tab of one person.
 
@@ -70,6 +72,7 @@ def home(
         open_runs: runs that have begun and not ended.
         upcoming: for each schedule the moment of its next firing.
         reviews: of broken glass, which stand open and which this person may close.
+        systems: how the integrations were when last asked.
     """
     blocks: list[Block] = [
         header("Waiting for you"),
@@ -87,6 +90,9 @@ def home(
         DividerBlock(),
         header("Schedules"),
         *_schedules(schedules, upcoming),
+        DividerBlock(),
+        header("Systems"),
+        *_systems(systems),
         ActionsBlock([Button("Refresh", names.HOME_REFRESH, value="home")], block_id="home"),
     ]
     view: Json = HomeTabView(blocks=blocks).to_dict()
@@ -191,6 +197,22 @@ def _schedules(
         rich(paragraph([text("By the clock:")]), bullets(*lines)),
         *_rest(len(schedules), _MOST),
     ]
+
+
+def _systems(systems: Sequence[SystemHealth]) -> list[Block]:
+    down = [one for one in systems if not one.ready]
+    well = f"{len(systems) - len(down)} of {len(systems)} ready"
+    if not down:
+        return [note(f"{well}." if systems else "No system is configured.")]
+    lines: list[list[RichTextElement]] = [
+        [
+            bold(cut(one.name, 80)),
+            text(f" · not ready: {cut(one.detail, 200)} · since "),
+            moment(one.since),
+        ]
+        for one in down[:_MOST]
+    ]
+    return [rich(bullets(*lines)), *_rest(len(down), _MOST), note(f"{well}.")]
 
 
 def _rest(count: int, most: int) -> list[Block]:

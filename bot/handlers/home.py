@@ -53,6 +53,7 @@ class Home:
             assistants=list(services.state.assistants.values()),
             schedules=[one.schedule for one in await services.schedules.visible(user)],
             upcoming=services.schedules.upcoming(),
+            systems=await services.systems.last(),
             reviews=[r for r in await services.reviews.open() if await self._may_review(r, user)],
         )
         with slack_errors("publish the home tab"):

@@ -12,9 +12,7 @@ from bot.handlers.sight import Sight
 from bot.services import BotServices
 from core.records import Place
 from core.services.ai import OrchestratorError
-from core.services.manager import Answer, Broadcast, Failure, TimedOut
 from core.workflows.run import RunState
-from integrations.responder import HEALTH
 
 _RUN_ID = re.compile(r"[0-9a-f]{4,12}")
 _LOOKED_AT = 200
@@ -79,20 +77,8 @@ class LookUps:
             f"{len(state.workflows)} workflows, {len(state.assistants)} assistants, "
             f"{len(state.schedules)} schedules, {len(state.triggers)} triggers"
         )
-        systems = self._services.systems
-        asked = await systems.broadcast(HEALTH, systems.names)
-        return lists.status(health, len(waiting), {"Configured": configured} | _health(asked))
-
-
-def _health(asked: Broadcast) -> dict[str, str]:
-    """For each integration whether it can work, and why not."""
-    words = {}
-    for outcome in asked.outcomes:
-        match outcome:
-            case Answer(text=text):
-                words[outcome.responder] = text or "ready"
-            case Failure(reason=reason):
-                words[outcome.responder] = f"not ready: {reason}"
-            case TimedOut(seconds=seconds):
-                words[outcome.responder] = f"no answer within {seconds:.0f} s"
-    return words
+        systems = {
+            one.name: one.detail if one.ready else f"not ready: {one.detail}"
+            for one in await self._services.systems.now()
+        }
+        return lists.status(health, len(waiting), {"Configured": configured} | systems)

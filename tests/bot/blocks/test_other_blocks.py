@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from bot import names
@@ -20,6 +22,7 @@ from core.errors import InvalidRequestError
 from core.knowledge import Passage
 from core.ports import Announcement, OfferedWorkflow
 from core.records import Place, Provenance
+from core.services.health import SystemHealth
 from core.state import AIWorkflow
 from core.workflows.definition import Parameter, StepDefinition
 from core.workflows.plan import PlannedArgument
@@ -293,6 +296,18 @@ def test_the_home_links_the_waiting_runs_and_has_its_empty_states() -> None:
     assert "No workflow is configured." in empty
     many = home([waiting] * 40, [], [workflow()], [], [], {})
     assert "… and 25 more" in shown(many)
+
+
+def test_the_home_names_the_systems_that_are_not_ready_and_since_when() -> None:
+    at = datetime(2026, 11, 25, 9, tzinfo=UTC)
+    well = SystemHealth(name="gitlab", ready=True, detail="answers", since=at)
+    down = SystemHealth(name="github", ready=False, detail=HOSTILE, since=at)
+    view = home([], [], [], [], [], {}, systems=[well, down])
+
+    assert_inert(view["blocks"])
+    assert "github\n · not ready: " in shown(view["blocks"])
+    assert "1 of 2 ready." in shown(view["blocks"])
+    assert "1 of 1 ready." in shown(home([], [], [], [], [], {}, systems=[well])["blocks"])
 
 
 def test_lists_are_inert_and_say_when_there_is_nothing() -> None:

@@ -41,6 +41,7 @@ from core.security.permissions import Permissions
 from core.security.policy import BreakGlass, DelegationRule, Grant, Policy, Right, Role, Roles
 from core.security.reviews import Reviews
 from core.services.ai import ModelInfo, OrchestratorHealth
+from core.services.health import HealthWatch
 from core.services.manager import AIIntegrationManager
 from core.settings import Settings
 from core.state import AIAssistant, AIWorkflow, ApplicationState
@@ -430,7 +431,7 @@ async def _assembled(
         orchestrator=ScriptedOrchestrator(),  # type: ignore[arg-type]
         assistants=assistants,
         panel=AIIntegrationManager([Says("incident", "look at the logs <!channel>")]),
-        systems=AIIntegrationManager([Says("git", "ready"), Says("github", None)]),
+        systems=HealthWatch(AIIntegrationManager([Says("git", "ready"), Says("github", None)])),
         inbox=inbox,
         offers=OfferStore(database),
         schedules=schedules,
