@@ -165,11 +165,19 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
         app = build_bot(services)
 
         async def ready() -> Mapping[str, str | None]:
-            health = await ground.orchestrator.health()
-            return {"models": None if health.ready else health.detail}
+            models = await ground.orchestrator.health()
+            return {"models": None if models.ready else models.detail}
 
         over_http = app if transport == "http" else None
-        site = web_app(settings, ground.integrations, events, ready, ground.knowledge, over_http)
+        site = web_app(
+            settings,
+            ground.integrations,
+            events,
+            ready,
+            ground.knowledge,
+            over_http,
+            lambda: health.degraded,
+        )
         await stack.enter_async_context(serving(site, settings))
         if transport == "socket":
             await stack.enter_async_context(socket_mode(app, settings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
@@ -29,10 +29,11 @@ def web_app(
     ready: Readiness,
     knowledge: KnowledgeBase,
     slack: AsyncApp | None,
+    degraded: Callable[[], Iterable[str]] = tuple,
 ) -> web.Application:
     """The application; `slack` is given where Slack is to reach it over HTTP."""
     app = web.Application()
-    app.add_routes(intake_routes(integrations, inbox, ready))
+    app.add_routes(intake_routes(integrations, inbox, ready, degraded))
     if settings.on_loopback and settings.runbook_url is None:
         app.router.add_get(RUNBOOKS + "/{path:.+}", _Runbooks(knowledge).show)
         app.router.add_get("/favicon.ico", _no_icon)

@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 
@@ -52,7 +52,10 @@ class _RefusedError(WebhookError):
 
 
 def intake_routes(
-    integrations: Integrations, inbox: Backlog, ready: Readiness
+    integrations: Integrations,
+    inbox: Backlog,
+    ready: Readiness,
+    degraded: Callable[[], Iterable[str]] = tuple,
 ) -> list[web.AbstractRouteDef]:
     """`POST /webhooks/{integration}`, `GET /healthz` and `GET /readyz`.
 
@@ -60,9 +63,12 @@ def intake_routes(
     JSON or without its key, 401 signature, 404 no such integration, 408 the body was too slow,
     413 too large, 415 not plain JSON, 429 over this sender's limits, 503 not stored. After the
     last two the sender is to send it again, when `Retry-After` says.
+
+    Args:
+        degraded: names of systems that we call and that are not ready; they make nothing unready.
     """
     intake = _Intake(integrations, inbox)
-    health = _Health(ready)
+    health = _Health(ready, degraded)
     return [
         web.post("/webhooks/{integration}", intake.receive),
         web.get("/healthz", health.alive),
@@ -175,21 +181,29 @@ class _BusyLog:
 
 
 class _Health:
-    def __init__(self, ready: Readiness) -> None:
+    def __init__(self, ready: Readiness, degraded: Callable[[], Iterable[str]]) -> None:
         self._ready = ready
+        self._degraded = degraded
 
     async def alive(self, _request: web.Request) -> web.Response:
         """The process answers."""
         return web.json_response({"status": "ok"})
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """Every part can do its work; 503 and the reasons where one cannot."""
+        """Every part can do its work; 503 and the reasons where one cannot.
+
+        A system that we call and that is down leaves us ready: another replica could not reach it
+        either. It is named, without the reason, since this address may be open to outsiders.
+        """
         parts = dict(await self._ready())
         fine = not any(parts.values())
+        degraded = sorted(self._degraded())
+        word = "degraded" if degraded else "ready"
         return web.json_response(
             {
-                "status": "ready" if fine else "not ready",
+                "status": word if fine else "not ready",
                 "parts": {name: problem or "ready" for name, problem in parts.items()},
+                **({"degraded": degraded} if degraded else {}),
             },
             status=HTTPStatus.OK if fine else HTTPStatus.SERVICE_UNAVAILABLE,
         )

@@ -321,3 +321,25 @@ async def test_readiness_names_the_part_that_is_not_ready(
         assert response.status == 503
         assert (await response.json())["parts"]["models"] == "still loading"
     await runner.cleanup()
+
+
+async def test_a_system_that_is_down_leaves_the_replica_ready_and_is_named(
+    intake: Intake, integrations: Integrations
+) -> None:
+    async def ready() -> dict[str, str | None]:
+        return {"models": None}
+
+    app = web.Application()
+    app.add_routes(intake_routes(integrations, intake.inbox, ready, lambda: {"gitlab": "at 10.0"}))
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/readyz"
+    async with intake.session.get(url) as response:
+        assert response.status == 200
+        assert await response.json() == {
+            "status": "degraded",
+            "parts": {"models": "ready"},
+            "degraded": ["gitlab"],
+        }
+    await runner.cleanup()
