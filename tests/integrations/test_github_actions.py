@@ -2,7 +2,6 @@
 because emulate answers a re-run with a new run instead of a new attempt of the same."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +11,13 @@ from core.errors import ConfigurationError, InvalidRequestError
 from core.records import Idempotency, Risk
 from core.security.secrets import Secrets
 from core.state import AIIntegration
-from core.workflows.actions import Action, ActionError, ActionRegistry, OutcomeUnknownError
+from core.workflows.actions import Action, ActionError, OutcomeUnknownError
 from integrations.github import GitHubIntegration
 from tests.support import emulate, github_api
 from tests.support.emulate import EmulatedGitHub, emulated_github
 from tests.support.github_api import DescribedGitHub, described_github
+from tests.support.github_client import action, connected
 from tests.support.intake import attempt
-
-
-@asynccontextmanager
-async def connected(
-    url: str, token: str | None, **settings: Any
-) -> AsyncIterator[GitHubIntegration]:
-    record = AIIntegration(
-        id="github",
-        kind="github",
-        settings={"api_url": url, **settings},
-        secrets={"token": "TOKEN"} if token else {},
-    )
-    integration = GitHubIntegration.create(record, Secrets({"TOKEN": token} if token else {}))
-    await integration.start()
-    yield integration
-    await integration.close()
-
-
-def action(integration: GitHubIntegration, name: str) -> Action[Any]:
-    return ActionRegistry(integration.actions()).get(name)
 
 
 @pytest.fixture
@@ -173,6 +153,41 @@ class TestRerunWorkflow:
     ) -> None:
         with pytest.raises(InvalidRequestError, match=next(iter(wrong))):
             rerun.read(first_attempt(described) | wrong)
+
+
+class TestFaults:
+    async def test_what_only_looks_is_tried_again(
+        self, described: DescribedGitHub, rerun: Action[Any]
+    ) -> None:
+        described.failing = (502, {}, '{"message": "bad gateway"}')
+        with pytest.raises(ActionError):
+            await rerun.preview(rerun.read(first_attempt(described)))
+        assert len(described.requests) == 3
+
+    async def test_a_github_that_keeps_failing_is_left_alone(
+        self, described: DescribedGitHub, rerun: Action[Any]
+    ) -> None:
+        arguments = rerun.read(first_attempt(described))
+        described.failing = (500, {}, '{"message": "oops"}')
+        for _ in range(2):
+            with pytest.raises(ActionError):
+                await rerun.preview(arguments)
+        asked = len(described.requests)
+        described.failing = None
+        with pytest.raises(ActionError, match="left alone for"):
+            await rerun.preview(arguments)
+        assert len(described.requests) == asked == 5
+
+    async def test_refusals_are_not_faults(
+        self, described: DescribedGitHub, rerun: Action[Any]
+    ) -> None:
+        arguments = rerun.read(first_attempt(described))
+        described.failing = (404, {}, '{"message": "Not Found"}')
+        for _ in range(6):
+            with pytest.raises(ActionError, match="finds no such thing"):
+                await rerun.preview(arguments)
+        described.failing = None
+        assert await rerun.preview(arguments)
 
 
 async def test_a_wrong_token(described: DescribedGitHub) -> None:

@@ -1,17 +1,27 @@
-"""A server of part of GitHub's REST API, held to the description that GitHub publishes.
+"""A server of part of GitHub's API, held to the descriptions that GitHub publishes.
 
-Every request that it gets and every answer that it gives is checked by openapi-core against
-`api.github.com.json` (npm `@octokit/openapi`); what does not fit fails the test.
+Every request that it gets and every answer that it gives is checked: REST by openapi-core against
+`api.github.com.json` (npm `@octokit/openapi`), GraphQL by graphql-core against `schema.graphql`
+(npm `@octokit/graphql-schema`); what does not fit fails the test.
 """
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 
 from aiohttp import web
+from graphql import (
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    build_schema,
+    parse,
+    validate,
+)
+from graphql.execution import get_variable_values
 from jsonschema_path import SchemaPath
 from openapi_core import OpenAPI
 from openapi_core.configurations import Config
@@ -23,7 +33,26 @@ from tests.support.npm import unpacked
 VERSION = "23.0.2"
 TOKEN = "a-token-for-tests"
 _RUN = "/repos/{owner}/{repo}/actions/runs/{run_id}"
-_PATHS = ("/rate_limit", _RUN, f"{_RUN}/rerun", f"{_RUN}/rerun-failed-jobs")
+_REPO = "/repos/{owner}/{repo}"
+_WORKFLOW = f"{_REPO}/actions/workflows/{{workflow_id}}"
+_PATHS = (
+    "/rate_limit",
+    _RUN,
+    f"{_RUN}/rerun",
+    f"{_RUN}/rerun-failed-jobs",
+    _WORKFLOW,
+    f"{_WORKFLOW}/dispatches",
+    f"{_WORKFLOW}/runs",
+    f"{_REPO}/commits/{{ref}}",
+    f"{_REPO}/commits/{{ref}}/check-runs",
+    f"{_REPO}/commits/{{ref}}/status",
+    f"{_REPO}/deployments/{{deployment_id}}",
+    f"{_REPO}/deployments/{{deployment_id}}/statuses",
+    f"{_REPO}/pulls",
+    f"{_REPO}/pulls/{{pull_number}}",
+    f"{_REPO}/pulls/{{pull_number}}/merge",
+)
+_GRAPHQL_VERSION = "15.26.1"
 _REFERENCE = re.compile(r'"\$ref": ?"#/components/([^/"]+)/([^"]+)"')
 
 
@@ -46,7 +75,30 @@ def description() -> dict[str, Any]:
         if name not in held:
             held[name] = whole["components"][section][name]
             waiting.update(_REFERENCE.findall(json.dumps(held[name])))
+    _let_null_be_null(part)
     return part
+
+
+def _let_null_be_null(part: Any) -> None:
+    """GitHub lists null in no enum, not even where it says `nullable` and sends it."""
+    if isinstance(part, dict):
+        if part.get("nullable") is True and isinstance(part.get("enum"), list):
+            part["enum"].append(None)
+        part = list(part.values())
+    for below in part if isinstance(part, list) else ():
+        _let_null_be_null(below)
+
+
+def example(name: str) -> Any:
+    """A fresh copy of an example in GitHub's description."""
+    return json.loads(json.dumps(description()["components"]["examples"][name]["value"]))
+
+
+@cache
+def graphql_schema() -> GraphQLSchema:
+    """GitHub's GraphQL schema."""
+    (path,) = unpacked("@octokit/graphql-schema", _GRAPHQL_VERSION, "schema.graphql")
+    return build_schema(path.read_text(), assume_valid=True)
 
 
 class _Request:
@@ -75,9 +127,11 @@ class _Answer:
 
 
 class DescribedGitHub:
-    """A running server with one workflow run.
+    """A running server with one workflow run, and what a test adds.
 
     Attributes:
+        answers: by method and path, what answers a request's body: status and data. GraphQL's
+            mutations are `POST /graphql`, and get their variables.
         run: the workflow run as the API shows it; tests change it.
         requests: method and path of each request, in order.
         violations: what did not fit GitHub's description.
@@ -86,8 +140,9 @@ class DescribedGitHub:
     """
 
     def __init__(self) -> None:
-        example = description()["components"]["examples"]["workflow-run"]["value"]
-        self.run: dict[str, Any] = {**example, "status": "completed", "conclusion": "failure"}
+        self.run: dict[str, Any] = example("workflow-run")
+        self.run |= {"status": "completed", "conclusion": "failure"}
+        self.answers: dict[str, Callable[[Any], tuple[int, Any]]] = {}
         self.run["run_attempt"] = 1
         self.url = ""
         self.requests: list[str] = []
@@ -106,8 +161,13 @@ class DescribedGitHub:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """One request."""
         self.requests.append(f"{request.method} {request.path}")
-        described = _Request(request, await request.read())
-        self._hold(lambda: self._api.validate_request(described))
+        body = await request.read()
+        described = _Request(request, body)
+        data = json.loads(body) if body else None
+        if request.path == "/graphql":
+            self._hold_graphql(data)
+        else:
+            self._hold(lambda: self._api.validate_request(described))
         if request.headers.get("Authorization") not in {f"token {TOKEN}", f"Bearer {TOKEN}"}:
             return web.json_response({"message": "Bad credentials"}, status=401)
         if self.failing:
@@ -115,6 +175,16 @@ class DescribedGitHub:
             return web.Response(
                 status=status, headers=headers, text=body, content_type="application/json"
             )
+        if answer := self.answers.get(self.requests[-1]):
+            status, data = answer(data["variables"] if request.path == "/graphql" else data)
+            if request.path != "/graphql":
+                given = _Answer(status, data)
+                self._hold(lambda: self._api.validate_response(described, given))
+            if self.drop_after_effect and request.method != "GET" and request.transport:
+                request.transport.abort()
+            if status == 204:
+                return web.Response(status=204)
+            return web.json_response(data, status=status)
         if not request.path.startswith(f"/repos/{self.repository}/actions/runs/{self.run['id']}"):
             return web.json_response({"message": "Not Found", "status": "404"}, status=404)
         status, data = 200, self.run
@@ -127,15 +197,28 @@ class DescribedGitHub:
             }
             if self.drop_after_effect and request.transport:
                 request.transport.abort()
-        answer = _Answer(status, data)
-        self._hold(lambda: self._api.validate_response(described, answer))
+        given = _Answer(status, data)
+        self._hold(lambda: self._api.validate_response(described, given))
         return web.json_response(data, status=status)
+
+    def _hold_graphql(self, sent: Any) -> None:
+        document = parse(sent["query"])
+        (operation,) = document.definitions
+        assert isinstance(operation, OperationDefinitionNode)
+        problems: list[GraphQLError] = [*validate(graphql_schema(), document)]
+        values = get_variable_values(
+            graphql_schema(), operation.variable_definitions or (), sent["variables"]
+        )
+        problems += values if isinstance(values, list) else []
+        self.violations += [f"{self.requests[-1]}: {problem}" for problem in problems]
 
     def _hold(self, check: Any) -> None:
         try:
             check()
         except OpenAPIError as error:
-            self.violations.append(f"{self.requests[-1]}: {error!r} {error.__cause__!r}")
+            details = getattr(error.__cause__, "schema_errors", None) or [error.__cause__]
+            said = "; ".join(f"{getattr(d, 'json_path', '')} {str(d)[:300]}" for d in details)
+            self.violations.append(f"{self.requests[-1]}: {error!r} {said}")
 
     @property
     def effects(self) -> Iterable[str]:
@@ -157,4 +240,4 @@ async def described_github() -> AsyncIterator[DescribedGitHub]:
         yield github
     finally:
         await runner.cleanup()
-    assert github.violations == []
+    assert github.violations == [], "\n".join(github.violations)

@@ -76,11 +76,18 @@ class MergePullRequest(Action[MergeArguments]):
         if pull.merged and pull.head.sha == arguments.sha:
             return self._result(arguments, pull, pull.merge_commit_sha or "", "is merged already")
         await self._check(arguments, pull)
-        answer = await self._client.put(
-            f"{_PULL}/merge",
-            self._path(arguments),
-            {"sha": arguments.sha, "merge_method": arguments.method},
-        )
+        try:
+            answer = await self._client.put(
+                f"{_PULL}/merge",
+                self._path(arguments),
+                {"sha": arguments.sha, "merge_method": arguments.method},
+            )
+        except ActionError:
+            # aiohttp sends a PUT again when an idle connection broke, and merging twice is refused.
+            pull = await self._pull(arguments)
+            if not pull.merged or pull.head.sha != arguments.sha:
+                raise
+            return self._result(arguments, pull, pull.merge_commit_sha or "", "is merged")
         if not isinstance(answer, dict) or answer.get("merged") is not True:
             raise OutcomeUnknownError(
                 f"GitHub does not say whether {arguments.repository}#{arguments.number} is merged."
