@@ -86,32 +86,39 @@ class _TooLargeError(ActionError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the system answered, with a status that means success."""
+    """What the system answered, with a status that means success.
+
+    Attributes:
+        changed: it may have done something that must not be done twice, so an answer that cannot
+            be read leaves the outcome open.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     system: str
+    changed: bool = False
 
     def json(self) -> JsonValue:
         """The body as JSON; None where it is empty.
 
         Raises:
-            ActionError: it is not.
+            ActionError: it is not; `OutcomeUnknownError` where the call has changed something.
         """
         if not self.body:
             return None
         try:
             value: JsonValue = from_json(self.body, allow_inf_nan=False)
         except ValueError as error:
-            raise ActionError(f"{self.system}'s answer is not JSON: {error}.") from error
+            raise self._unreadable(f"is not JSON: {error}") from error
         return value
 
     def read(self, payload: type[P]) -> P:
         """The body as a typed payload.
 
         Raises:
-            ActionError: it does not fit; the message names each field.
+            ActionError: it does not fit; the message names each field. `OutcomeUnknownError` where
+                the call has changed something.
         """
         try:
             return payload.model_validate(self.json())
@@ -120,9 +127,11 @@ class Answer:
                 f"{'.'.join(str(part) for part in e['loc']) or 'the answer'}: {e['msg']}"
                 for e in error.errors(include_url=False, include_input=False)[:5]
             )
-            raise ActionError(
-                f"{self.system}'s answer is not what its API documents: {problems}."
-            ) from error
+            raise self._unreadable(f"is not what its API documents: {problems}") from error
+
+    def _unreadable(self, problem: str) -> Exception:
+        raised = OutcomeUnknownError if self.changed else ActionError
+        return raised(f"{self.system}'s answer {problem}.")
 
     def text(self) -> str:
         """The body as text, with what is not UTF-8 replaced."""
