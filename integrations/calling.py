@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -236,7 +236,8 @@ class SystemClient:
             async for attempt in retrying:
                 with attempt:
                     async with breaker:
-                        return await self._once(method, path, params, data, form, headers)
+                        answer = await self._once(method, path, params, data, form, headers)
+                        return replace(answer, changed=not repeatable)
         except OpenedState as error:
             raise UnavailableError(
                 f"{self.name} has failed {_OPEN_AFTER} times in a row and is left alone for "
