@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field, JsonValue, NaiveDatetime, field_validator, model_validator
 
 from core.expressions import ExpressionError, compile_expression
+from core.ownership import ChannelName, OwnerRule
 from core.records import Event, Frozen, Identifier, Value
 from core.workflows.definition import Duration
 from core.workflows.guardrails.freeze import TimeZone
@@ -32,6 +33,8 @@ class AITrigger(Frozen):
         match: for each attribute of the event the regular expression that all of it must match.
         when: a condition over `event`, its attributes with `title`, `subject` and `kind`; an
             attribute that it names and the event lacks makes it false.
+        channel: where people are told; with `owner`, where nobody owns what the event is about.
+        owner: whose channel comes first, by a file of owners.
         mode: `offer` shows buttons for people; `start` asks for the run at once (its guardrails
             and countersignatures still hold).
         incident: open an incident thread with the matching runbook.
@@ -42,7 +45,8 @@ class AITrigger(Frozen):
     event: str = Field(max_length=80)
     match: dict[str, str] = Field(default_factory=dict)
     when: str | None = Field(default=None, min_length=1, max_length=1000)
-    channel: str = Field(pattern=r"^#[a-z0-9_-]{1,79}$")
+    channel: ChannelName
+    owner: OwnerRule | None = None
     mode: Literal["offer", "start"] = "offer"
     incident: bool = False
     workflows: tuple[Offer, ...] = Field(default=(), max_length=5)
@@ -115,7 +119,7 @@ class AISchedule(Frozen):
     cron: str | None = Field(default=None, pattern=r"^\S+( \S+){4}$", max_length=100)
     at: NaiveDatetime | None = None
     timezone: TimeZone = "UTC"
-    channel: str = Field(pattern=r"^#[a-z0-9_-]{1,79}$")
+    channel: ChannelName
     jitter: Duration = Field(default=timedelta(0), ge=timedelta(0), le=timedelta(hours=12))
     misfire: Misfire = Misfire.ONCE
     misfire_grace: Duration = Field(

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from core.automation import AISchedule, AITrigger, Offer
 from core.consistency.places import Problem, Spot, file_of
-from core.errors import InvalidRequestError
+from core.errors import ConfigurationError, InvalidRequestError
+from core.ownership import read_owners
 from core.records import Provenance, Scalar
 from core.state import AIWorkflow, ApplicationState
 from core.workflows.arguments import fill_in
@@ -24,6 +25,13 @@ def trigger_problems(state: ApplicationState, trigger: AITrigger) -> Iterator[Pr
     if trigger.when is not None:
         for problem in check_condition(trigger.when, _EVENT):
             yield file.at("when").says(problem)
+    if trigger.owner is not None:
+        for problem in check_text(trigger.owner.of, _EVENT):
+            yield file.at("owner", "of").says(problem)
+        try:
+            read_owners(state.folder, trigger.owner)
+        except ConfigurationError as error:
+            yield file.at("owner", "file").says(str(error))
     for position, offer in enumerate(trigger.workflows):
         spot = file.at("workflows", position, label=f"workflows.{position + 1}")
         yield from spot.at("workflow").knows(offer.workflow, state.workflows)

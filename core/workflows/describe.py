@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from core.automation import AITrigger
 from core.records import Risk
 from core.security.policy import Right, effective_approval
 from core.state import AIAssistant, AIWorkflow, ApplicationState
@@ -105,7 +106,7 @@ def _starts(state: ApplicationState, workflow: AIWorkflow) -> Iterator[str]:
         if any(offer.workflow == workflow.id for offer in trigger.workflows):
             verb = "Offered" if trigger.mode == "offer" else "Asked for"
             yield (
-                f"- {verb} in {trigger.channel} when `{trigger.integration}` says "
+                f"- {verb} in {_channel(trigger)} when `{trigger.integration}` says "
                 f"`{trigger.event}` (trigger `{trigger.id}`)."
             )
     for schedule in state.schedules.values():
@@ -114,6 +115,12 @@ def _starts(state: ApplicationState, workflow: AIWorkflow) -> Iterator[str]:
                 f"- Asked for in {schedule.channel} by the clock: `{schedule.timing}` "
                 f"{schedule.timezone} (schedule `{schedule.id}`)."
             )
+
+
+def _channel(trigger: AITrigger) -> str:
+    if trigger.owner is None:
+        return trigger.channel
+    return f"its owner's channel ({trigger.owner.file}), else in {trigger.channel}"
 
 
 def _assistant(state: ApplicationState, assistant: AIAssistant) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
@@ -16,6 +17,7 @@ class Room:
     def __init__(self) -> None:
         self.announced: dict[str, Announcement] = {}
         self.said: dict[str, tuple[Place, str]] = {}
+        self.called: dict[str, tuple[str, ...]] = {}
         self.away = False
 
     async def say(self, place: Place, text: str, key: str) -> PostedMessage:
@@ -27,6 +29,21 @@ class Room:
         self._be_there()
         self.announced.setdefault(announcement.key, announcement)
         return PostedMessage(channel="C1", message="9.0", thread=f"t-{announcement.key}"[:40])
+
+    async def call(
+        self,
+        place: Place,
+        groups: Sequence[str],
+        users: Sequence[str],
+        text: str,
+        key: str,
+        named: Sequence[str] = (),
+    ) -> PostedMessage:
+        assert not users
+        assert not named
+        self._be_there()
+        self.called.setdefault(key, tuple(groups))
+        return await self.say(place, text, key)
 
     def texts(self) -> list[str]:
         """Everything that was said, in order."""

@@ -86,7 +86,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def automation(world: World, folder: Path) -> Automation:
+async def automation(world: World, folder: Path, *triggers: AITrigger) -> Automation:
     async def embed(_: object) -> list[list[float]]:
         raise OrchestratorUnavailableError("no model here: found by words only")
 
@@ -94,7 +94,7 @@ async def automation(world: World, folder: Path) -> Automation:
     await knowledge.refresh()
     room = Room()
     incidents, offers = IncidentStore(world.database), OfferStore(world.database)
-    here = state(folder, *workflows(), triggers={t.id: t for t in TRIGGERS})
+    here = state(folder, *workflows(), triggers={t.id: t for t in triggers or TRIGGERS})
     service = TriggerService(here, world.service, incidents, offers, knowledge, room)
     return Automation(service, room, incidents, offers)
 
@@ -281,6 +281,26 @@ async def test_an_alert_opens_one_incident_with_its_runbook_however_many_come(
     assert len(here.room.said) == 49
     places = {place.thread for place, _ in here.room.said.values()}
     assert places == {incident.thread}
+
+
+async def test_an_incident_is_opened_where_its_owner_is_who_is_called(
+    world: World, folder: Path
+) -> None:
+    (folder / "catalogue.yaml").write_text(
+        "services: {pay: {owner: p}}\nowners: {p: {channel: '#payments', on_call: pay-oncall}}\n"
+    )
+    owner = {"of": "${event.service}", "file": "catalogue.yaml"}
+    alert = trigger(
+        "owned", integration="alertmanager", event="alert.firing", incident=True, owner=owner
+    )
+    here = await automation(world, folder, alert)
+    for number in range(3):
+        await here.service.handle(
+            event(f"oc{number}", kind="alert.firing", subject="pay", title="Pay", service="pay")
+        )
+    (told,) = here.room.announced.values()
+    assert told.place.channel == "#payments"
+    assert list(here.room.called.values()) == [("pay-oncall",)]
 
 
 async def test_an_alert_without_a_runbook_says_so(world: World, folder: Path) -> None:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 
-from pydantic import JsonValue
-
-from core.automation import AITrigger, Offer, event_scope
-from core.errors import CountersignError, InvalidRequestError
+from core.automation import AITrigger, Offer
+from core.errors import CountersignError
 from core.incidents import Incident, IncidentStore
 from core.knowledge import KnowledgeBase, Passage
 from core.offers import OfferStore
-from core.ports import Announcement, Messenger, OfferedWorkflow
-from core.records import Event, Place, Provenance, Scalar, Value
+from core.ownership import Owner
+from core.ports import Announcement, Caller, OfferedWorkflow
+from core.records import Event, Place
 from core.state import ApplicationState
-from core.workflows.plan import PlannedArgument
+from core.triggers.arguments import (
+    facts,
+    link_of,
+    map_arguments,
+    origin_of,
+    shown,
+    text_of,
+)
+from core.triggers.targets import Targets
 from core.workflows.service import RunRequest, WorkflowService, run_id_of
-from core.workflows.template import references, render
 
-_FACTS = 10
 _SECTIONS = 3
-_ELSEWHERE = frozenset({"summary", "description", "url", "group_key"})
 _log = logging.getLogger(__name__)
 
 
@@ -35,9 +38,10 @@ class TriggerService:
         incidents: IncidentStore,
         offers: OfferStore,
         knowledge: KnowledgeBase,
-        messenger: Messenger,
+        messenger: Caller,
     ) -> None:
         self._state = state
+        self._targets = Targets(state)
         self._workflows = workflows
         self._incidents = incidents
         self._offers = offers
@@ -58,36 +62,43 @@ class TriggerService:
                 await self._act(trigger, event)
 
     async def _act(self, trigger: AITrigger, event: Event) -> None:
+        owner = self._targets.of(trigger, event)
         if trigger.incident:
-            place = await self._open_incident(trigger, event)
+            place = await self._open_incident(trigger, event, owner)
         elif trigger.mode == "offer":
-            place = await self._announce(trigger, event)
+            place = await self._announce(trigger, event, owner)
         else:
-            place = Place(channel=trigger.channel)
+            place = Place(channel=owner.channel)
         if trigger.mode == "start":
             for offer in trigger.workflows:
                 await self._start(trigger, offer, event, place)
 
-    async def _open_incident(self, trigger: AITrigger, event: Event) -> Place:
-        incident = await self._incidents.open(event, trigger.channel)
+    async def _open_incident(self, trigger: AITrigger, event: Event, owner: Owner) -> Place:
+        incident = await self._incidents.open(event, owner.channel)
         if incident.id != event.id and incident.thread:
             return await self._count(incident, event)
         passages, runbook = await self._runbook(event)
         posted = await self._messenger.announce(
             Announcement(
                 key=f"incident:{incident.id}",
-                place=Place(channel=trigger.channel),
+                place=Place(channel=owner.channel),
                 title=event.title,
-                text=_text(event, "description"),
-                facts=_facts(event) | runbook,
-                link=_link(event),
+                text=text_of(event, "description"),
+                facts=facts(event) | runbook,
+                link=link_of(event),
                 passages=passages,
                 offers=await self._offer(trigger, event),
                 tone="bad",
             )
         )
+        place = Place(channel=posted.channel, thread=posted.thread)
+        if owner.on_call is not None:
+            text = f"On call for this: {event.title}"
+            await self._messenger.call(
+                place, [owner.on_call], [], text, key=f"on-call:{incident.id}"
+            )
         await self._incidents.announced(incident.id, posted.channel, posted.thread)
-        return Place(channel=posted.channel, thread=posted.thread)
+        return place
 
     async def _count(self, incident: Incident, event: Event) -> Place:
         place = Place(channel=incident.channel, thread=incident.thread)
@@ -95,15 +106,15 @@ class TriggerService:
         await self._messenger.say(place, text, key=f"event:{event.id}")
         return place
 
-    async def _announce(self, trigger: AITrigger, event: Event) -> Place:
+    async def _announce(self, trigger: AITrigger, event: Event, owner: Owner) -> Place:
         posted = await self._messenger.announce(
             Announcement(
                 key=f"trigger:{trigger.id}:{event.id}",
-                place=Place(channel=trigger.channel),
+                place=Place(channel=owner.channel),
                 title=event.title,
-                text=_text(event, "description"),
-                facts=_facts(event),
-                link=_link(event),
+                text=text_of(event, "description"),
+                facts=facts(event),
+                link=link_of(event),
                 offers=await self._offer(trigger, event),
             )
         )
@@ -137,13 +148,13 @@ class TriggerService:
         for position, offer in enumerate(trigger.workflows):
             arguments = map_arguments(offer.arguments, event)
             offer_id = f"{trigger.id}:{position}:{event.id}"
-            await self._offers.save(offer_id, offer.workflow, arguments, _origin(event))
+            await self._offers.save(offer_id, offer.workflow, arguments, origin_of(event))
             offered.append(
                 OfferedWorkflow(
                     offer=offer_id,
                     workflow=offer.workflow,
                     name=self._state.workflows[offer.workflow].name,
-                    arguments={name: _shown(a.value) for name, a in arguments.items()},
+                    arguments={name: shown(a.value) for name, a in arguments.items()},
                 )
             )
         return tuple(offered)
@@ -154,7 +165,7 @@ class TriggerService:
             workflow=offer.workflow,
             arguments=map_arguments(offer.arguments, event),
             requester=f"trigger:{trigger.id}",
-            origin=_origin(event),
+            origin=origin_of(event),
             place=place,
             automatic=True,
         )
@@ -163,64 +174,3 @@ class TriggerService:
         except CountersignError as error:
             text = f"{offer.workflow} could not be started for “{event.title}”: {error}"
             await self._messenger.say(place, text, key=f"refused:{run_id_of(request.key)}")
-
-
-def map_arguments(definition: Mapping[str, JsonValue], event: Event) -> dict[str, PlannedArgument]:
-    """Arguments from an event. What refers to the event is untrusted; the rest is the trigger's.
-
-    Expressions over attributes that the event lacks, or whose value is neither plain nor a list
-    of texts, leave the argument out, for a person to fill in.
-    """
-    arguments = {}
-    for name, value in definition.items():
-        paths = list(references(value))
-        try:
-            rendered = _value(render(value, event_scope(event), frozenset()))
-        except InvalidRequestError:
-            continue
-        if rendered is not None:
-            provenance = (
-                Provenance(kind="webhook", detail=f"{event.source}: {', '.join(paths)}"[:300])
-                if paths
-                else Provenance(kind="definition", detail="the trigger")
-            )
-            arguments[name] = PlannedArgument(value=rendered, provenance=provenance)
-    return arguments
-
-
-def _shown(value: Value) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
-
-
-def _value(value: JsonValue) -> Value | None:
-    if isinstance(value, list):
-        texts = tuple(item for item in value if isinstance(item, str))
-        return texts if len(texts) == len(value) else None
-    return value if isinstance(value, Scalar) else None
-
-
-def _facts(event: Event) -> dict[str, str]:
-    """The attributes that people want to see first: short, plain, not shown elsewhere."""
-    shown = {
-        name.replace("_", " "): str(value)
-        for name, value in event.attributes.items()
-        if isinstance(value, str | int | float)
-        and 0 < len(str(value)) <= 120
-        and not name.startswith("label_")
-        and name not in _ELSEWHERE
-    }
-    return dict(list(shown.items())[:_FACTS])
-
-
-def _text(event: Event, name: str) -> str:
-    value = event.attributes.get(name)
-    return value[:2000] if isinstance(value, str) else ""
-
-
-def _link(event: Event) -> str | None:
-    value = event.attributes.get("url")
-    return value if isinstance(value, str) and value.startswith(("https://", "http://")) else None
-
-
-def _origin(event: Event) -> str:
-    return f"{event.source}: {event.title}"[:300]
