@@ -1,0 +1,5 @@
+"""Gitea and Forgejo: their webhooks."""
+
+from integrations.gitea.integration import GiteaIntegration
+
+__all__ = ["GiteaIntegration"]
