@@ -36,9 +36,11 @@ _DROPPED_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "cookie", "accept", "accept-encoding", "connection"}
     | {"content-length", "host", "keep-alive", "transfer-encoding"}
 )
+_JSON = {"Content-Type": "application/json"}
 _LOG_BUSY_S = 1.0
-_ACCEPTED = b'{"status": "accepted"}'
-_DUPLICATE = b'{"status": "duplicate"}'
+_ACCEPTED = (HTTPStatus.ACCEPTED, "accepted")
+_DUPLICATE = (HTTPStatus.OK, "duplicate")
+_WORDS = {word: json.dumps({"status": word}).encode() for word in ("accepted", "duplicate")}
 
 _log = logging.getLogger(__name__)
 
@@ -89,17 +91,14 @@ class _Intake:
         try:
             webhook = self._admit(request)
             self._pressure.check()
-            with self._pressure.reading() as count:
-                body = await _read_body(request, webhook.max_bytes, count)
-                headers = {name.lower(): value for name, value in request.headers.items()}
-                identity = webhook.verify(headers, body, datetime.now(UTC))
-                read_json(body)
-                source = source_of(webhook.id)
-                self._limits.check(source, self._integrations.limits(webhook.id))
-                dropped = _DROPPED_HEADERS | webhook.secret_headers
-                kept = {name: value for name, value in headers.items() if name not in dropped}
-                with self._pressure.storing():
-                    return await self._store(source, identity, body, kept)
+            body = await self._read_body(request, webhook.max_bytes)
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            identity = webhook.verify(headers, body, datetime.now(UTC))
+            read_json(body)
+            self._limits.check(source_of(webhook.id), self._integrations.limits(webhook.id))
+            dropped = _DROPPED_HEADERS | webhook.secret_headers
+            kept = {name: value for name, value in headers.items() if name not in dropped}
+            return await self._store(source_of(webhook.id), identity, body, kept)
         except BusyError as error:
             self._busy.note(request.match_info["integration"], error)
             return _refusal(request, error)
@@ -137,10 +136,36 @@ class _Intake:
             )
         return webhook
 
+    async def _read_body(self, request: web.Request, limit: int) -> bytes:
+        """The raw body; stops reading as soon as it is over the limit, or bodies are too many."""
+        content = request.content
+        if content.is_eof() and content.total_bytes <= limit:
+            return content.read_nowait(-1)  # it came with its headers, as most do
+        held = 0
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                async for chunk in content.iter_any():
+                    self._pressure.hold(len(chunk))
+                    held += len(chunk)
+                    body += chunk
+                    if len(body) > limit:
+                        raise _too_large(limit)
+        except web.RequestPayloadError as error:
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "the body is not framed as HTTP") from error
+        except TimeoutError as error:
+            raise _RefusedError(
+                HTTPStatus.REQUEST_TIMEOUT, f"the body took longer than {BODY_TIMEOUT_S:g} s"
+            ) from error
+        finally:
+            self._pressure.drop(held)
+        return bytes(body)
+
     async def _store(
         self, source: str, identity: Identity, body: bytes, headers: Mapping[str, str]
     ) -> web.Response:
         key, subject = identity
+        in_hand = self._pressure.begin(len(body))
         try:
             new = await self._inbox.accept(source, key, body, headers, subject)
         except (CountersignError, SQLAlchemyError, OSError) as error:
@@ -149,12 +174,14 @@ class _Intake:
                 f"not stored ({type(error).__name__}); send it again",
                 RETRY_AFTER_S,
             ) from error
+        finally:
+            self._pressure.end(in_hand)
         if new:
             self._limits.accepted(source)
-        status = HTTPStatus.ACCEPTED if new else HTTPStatus.OK
-        word = "accepted" if new else "duplicate"
-        _log.info("%s: %d, %s delivery %r of %d bytes", source, status, word, key, len(body))
-        return _answer(status, _ACCEPTED if new else _DUPLICATE)
+        status, word = _ACCEPTED if new else _DUPLICATE
+        # What becomes of it is logged when it is processed.
+        _log.debug("%s: %d, %s delivery %r of %d bytes", source, status, word, key, len(body))
+        return _answer(status, _WORDS[word])
 
 
 class _BusyLog:
@@ -209,25 +236,6 @@ class _Health:
         )
 
 
-async def _read_body(request: web.Request, limit: int, count: Callable[[int], None]) -> bytes:
-    """The raw body; stops reading as soon as it is over the limit, or `count` refuses."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in request.content.iter_any():
-                count(len(chunk))
-                body += chunk
-                if len(body) > limit:
-                    raise _too_large(limit)
-    except web.RequestPayloadError as error:
-        raise _RefusedError(HTTPStatus.BAD_REQUEST, "the body is not framed as HTTP") from error
-    except TimeoutError as error:
-        raise _RefusedError(
-            HTTPStatus.REQUEST_TIMEOUT, f"the body took longer than {BODY_TIMEOUT_S:g} s"
-        ) from error
-    return bytes(body)
-
-
 def _too_large(limit: int) -> _RefusedError:
     return _RefusedError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes"
@@ -247,4 +255,4 @@ def _refusal(request: web.Request, error: WebhookError) -> web.Response:
 
 
 def _answer(status: HTTPStatus, body: bytes) -> web.Response:
-    return web.Response(body=body, status=status, content_type="application/json")
+    return web.Response(body=body, status=status, headers=_JSON)

@@ -11,9 +11,9 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from http import HTTPStatus
+from itertools import count
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -139,7 +139,8 @@ class Pressure:
         self._late_s = late_s
         self._clock = clock
         self._bytes = 0
-        self._storing: dict[object, float] = {}  # since when, oldest first
+        self._storing: dict[int, tuple[float, int]] = {}  # since when and how much, oldest first
+        self._numbers = count()
 
     def check(self) -> None:
         """Let one more request begin.
@@ -147,42 +148,44 @@ class Pressure:
         Raises:
             BusyError: 503, there is too much in hand, or the database is late.
         """
+        if not self._storing:
+            return
         if len(self._storing) >= self._most_storing:
             raise _unavailable(f"{len(self._storing)} deliveries wait for the database")
-        oldest = next(iter(self._storing.values()), None)
-        if oldest is not None and self._clock() - oldest > self._late_s:
+        oldest, _ = next(iter(self._storing.values()))
+        if self._clock() - oldest > self._late_s:
             raise _unavailable(f"the database has not answered for {self._late_s:g} s")
 
-    @contextmanager
-    def reading(self) -> Iterator[Callable[[int], None]]:
-        """Count what is read of one body, until it is out of our hands.
+    def hold(self, size: int) -> None:
+        """So many more bytes are in memory, until they are dropped.
 
         Raises:
-            BusyError: (by the function) 503, the bodies are too many.
+            BusyError: 503, that would be too many; they are not counted.
         """
-        mine = 0
+        if self._bytes + size > self._most_bytes:
+            raise _unavailable(f"bodies of {self._bytes} bytes are in hand")
+        self._bytes += size
 
-        def count(size: int) -> None:
-            nonlocal mine
-            if self._bytes + size > self._most_bytes:
-                raise _unavailable(f"bodies of {self._bytes} bytes are in hand")
-            mine += size
-            self._bytes += size
+    def drop(self, size: int) -> None:
+        """So many are not any more."""
+        self._bytes -= size
 
-        try:
-            yield count
-        finally:
-            self._bytes -= mine
+    def begin(self, size: int) -> int:
+        """A delivery of that many bytes goes to the database; the number to `end` it with.
 
-    @contextmanager
-    def storing(self) -> Iterator[None]:
-        """One delivery is with the database."""
-        token = object()
-        self._storing[token] = self._clock()
-        try:
-            yield
-        finally:
-            del self._storing[token]
+        Raises:
+            BusyError: 503, as `hold` and `check` say it.
+        """
+        self.check()
+        self.hold(size)
+        number = next(self._numbers)
+        self._storing[number] = (self._clock(), size)
+        return number
+
+    def end(self, number: int) -> None:
+        """The database has answered."""
+        _, size = self._storing.pop(number)
+        self.drop(size)
 
 
 def _unavailable(message: str) -> BusyError:

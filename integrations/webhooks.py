@@ -11,6 +11,7 @@ import hmac
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple, TypeVar
 
@@ -25,6 +26,8 @@ P = TypeVar("P", bound=BaseModel)
 DEFAULT_MAX_BYTES = 1024 * 1024
 TOLERANCE = timedelta(minutes=5)
 """How far a signed time may be from our clock, as most senders recommend."""
+ARRIVAL = datetime.min.replace(tzinfo=UTC)
+"""When something happened that its sender gives no time for: stands for the time of arrival."""
 
 
 class WebhookError(CountersignError):
@@ -104,8 +107,10 @@ class Payload(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+@lru_cache(maxsize=1)  # verifying, checking and normalising read the same body one after the other
 def read_json(body: bytes) -> JsonValue:
-    """The body as JSON (RFC 8259: UTF-8, no NaN, nesting bounded by the parser).
+    """The body as JSON (RFC 8259: UTF-8, no NaN, nesting bounded by the parser); not to be
+    changed, for others may read the same.
 
     Raises:
         MalformedDeliveryError: it is not.
@@ -156,7 +161,7 @@ def matches_any(given: str, expected: Iterable[str]) -> bool:
 
 def hmac_sha256(secret: SecretStr, body: bytes) -> str:
     """HMAC-SHA-256 (RFC 2104) of `body` as hexadecimal digits."""
-    return hmac.new(secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()
+    return hmac.digest(secret.get_secret_value().encode(), body, "sha256").hex()
 
 
 def require_bearer(headers: Mapping[str, str], tokens: Iterable[SecretStr]) -> None:

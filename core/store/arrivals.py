@@ -11,8 +11,7 @@ import json
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import count
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CursorResult
@@ -42,23 +41,32 @@ _POSTGRESQL = f"""
     ORDER BY place
     {_ON_CONFLICT}
 """  # noqa: S608 - made of our own names
-_SQLITE_ROW = """(?, ?, ?, ?, ?, ?, ?, ?, 'received', 0, '',
-    (SELECT COALESCE(MAX(sequence), 0) FROM deliveries) + ?)"""
-_SQLITE = """
+# The same, by the JSON functions. The bodies are one value, and each row says where its own is.
+_SQLITE = f"""
     INSERT INTO deliveries (source, kind, key, subject, headers, body, received_at, due_at,
         state, attempts, reason, sequence)
-    VALUES
-"""
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+        COALESCE(substr(?, value ->> 5, value ->> 6), x''), value ->> 7, value ->> 7,
+        'received', 0, '', (SELECT COALESCE(MAX(sequence), 0) FROM deliveries) + 1 + arrived.key
+    FROM json_each(?) AS arrived
+    WHERE TRUE
+    {_ON_CONFLICT}
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A delivery that is to be kept; texts are storable, `received_at` is in UTC."""
+    """A delivery that is to be kept.
+
+    Attributes:
+        headers: a JSON object; like all texts storable.
+        received_at: in UTC.
+    """
 
     source: str
     key: str
     subject: str
-    headers: dict[str, str]
+    headers: str
     body: bytes
     received_at: datetime
 
@@ -147,7 +155,7 @@ class Arrivals:
 
 
 def _keys(found: CursorResult[Any]) -> set[_Key]:
-    return {(row.source, row.key) for row in found}
+    return set(map(tuple, found))
 
 
 def _settle(group: Sequence[_Waiting], new: set[_Key]) -> None:
@@ -169,17 +177,18 @@ def _insert_postgresql(arrivals: Sequence[Arrival]) -> tuple[str, tuple[object, 
         [a.source for a in arrivals],
         [a.key for a in arrivals],
         [a.subject for a in arrivals],
-        [json.dumps(a.headers) for a in arrivals],
+        [a.headers for a in arrivals],
         [a.body for a in arrivals],
         [a.received_at for a in arrivals],
     )
 
 
 def _insert_sqlite(arrivals: Sequence[Arrival]) -> tuple[str, tuple[object, ...]]:
-    values: list[object] = []
-    for place, a in zip(count(1), arrivals, strict=False):
-        at = a.received_at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    rows = []
+    begin = 1  # SQL counts from 1
+    for a in arrivals:
+        at = a.received_at.replace(tzinfo=None).isoformat(" ", "microseconds")
         kind = a.source.partition(":")[0]
-        values += (a.source, kind, a.key, a.subject, json.dumps(a.headers), a.body, at, at, place)
-    rows = ", ".join([_SQLITE_ROW] * len(arrivals))
-    return _SQLITE + rows + _ON_CONFLICT, tuple(values)
+        rows.append((a.source, kind, a.key, a.subject, a.headers, begin, len(a.body), at))
+        begin += len(a.body)
+    return _SQLITE, (b"".join(a.body for a in arrivals), json.dumps(rows))

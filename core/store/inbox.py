@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -59,7 +60,7 @@ class SqlInbox:
             source=source,
             key=_fitting(key),
             subject=_fitting(subject),
-            headers={name: storable_text(value) for name, value in headers.items()},
+            headers=_as_json(headers),
             body=body,
             received_at=datetime.now(UTC),
         )
@@ -168,6 +169,13 @@ def _is_its_turn() -> ColumnElement[bool]:
         *same, other.c.state == "received", other.c.sequence < deliveries.c.sequence
     )
     return or_(deliveries.c.subject == "", and_(~in_hand, ~earlier))
+
+
+def _as_json(headers: Mapping[str, str]) -> str:
+    text = json.dumps(dict(headers))
+    if "\\u0000" in text or "\\ud" in text:  # perhaps what PostgreSQL cannot hold
+        text = json.dumps({name: storable_text(value) for name, value in headers.items()})
+    return text
 
 
 def _fitting(text: str) -> str:

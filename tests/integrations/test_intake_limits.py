@@ -232,11 +232,11 @@ class TestBucket:
         assert [bucket.take() == 0 for _ in range(3)] == [True, True, False]
 
 
-def test_what_was_read_is_given_back_also_after_an_error() -> None:
+def test_what_was_refused_is_not_counted() -> None:
     pressure = Pressure(most_bytes=10)
-    with pressure.reading() as count:
-        count(6)
-        with pressure.reading() as other, pytest.raises(BusyError):
-            other(5)
-    with pressure.reading() as count:
-        count(10)
+    pressure.hold(6)
+    with pytest.raises(BusyError):
+        pressure.begin(5)
+    pressure.end(pressure.begin(4))
+    pressure.drop(6)
+    pressure.hold(10)

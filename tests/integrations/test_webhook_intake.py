@@ -25,7 +25,7 @@ PING = {"zen": "Keep it logically awesome.", "hook_id": 1}
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.INFO, logger="integrations.intake")
+    caplog.set_level(logging.DEBUG, logger="integrations.intake")
     return caplog
 
 

@@ -64,8 +64,12 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
-    """Start a server on files of its own; stop it and remove them on leaving."""
+def running_postgres(*, durable: bool = False) -> Iterator[Postgres]:
+    """Start a server on files of its own; stop it and remove them on leaving.
+
+    Args:
+        durable: what is committed is on the disk, as it is by default outside of tests.
+    """
     binaries = _binaries()
     identity = _identity()
     user = identity.get("user") or pwd.getpwuid(os.getuid()).pw_name
@@ -84,7 +88,8 @@ def running_postgres() -> Iterator[Postgres]:
         )
         port = free_port()
         settings = (f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories=")
-        arguments = [part for setting in (*settings, *_QUICK) for part in ("-c", setting)]
+        settings += () if durable else _QUICK
+        arguments = [part for setting in settings for part in ("-c", setting)]
         with (folder / "log").open("w+") as log:
             server = subprocess.Popen(
                 [binaries / "postgres", "-D", data, *arguments],

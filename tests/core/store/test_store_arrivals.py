@@ -17,7 +17,7 @@ from core.store.tables import deliveries
 
 
 def row(key: str, **other: Any) -> Arrival:
-    made = Arrival("slack", key, "", {}, b"body", datetime.now(UTC))
+    made = Arrival("slack", key, "", "{}", b"body", datetime.now(UTC))
     return replace(made, **other)
 
 
