@@ -29,10 +29,9 @@ class Alert(Payload):
     fingerprint: str = ""
 
 
-class AlertGroup(Payload):
-    """A notification: one group of alerts that share the labels they are grouped by."""
+class Group(Payload):
+    """One group of alerts that share the labels they are grouped by. Grafana posts these, too."""
 
-    version: Literal["4"]
     group_key: str = Field(alias="groupKey", min_length=1)
     truncated_alerts: int = Field(default=0, alias="truncatedAlerts")
     status: Status
@@ -46,6 +45,12 @@ class AlertGroup(Payload):
     def current(self) -> tuple[Alert, ...]:
         """The alerts that the group's status is about."""
         return tuple(a for a in self.alerts if a.status == self.status) or self.alerts
+
+
+class AlertGroup(Group):
+    """A notification of Alertmanager."""
+
+    version: Literal["4"]
 
 
 class Matcher(Payload):

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from datetime import datetime
 
-from pydantic import JsonValue, SecretStr
+from pydantic import SecretStr
 
 from core.records import Event
-from integrations.alertmanager.payloads import Alert, AlertGroup
-from integrations.text import clip, shorten, tidy, web_address
-from integrations.webhooks import (
-    Identity,
-    Webhook,
-    digest,
-    in_utc,
-    read_payload,
-    require_bearer,
-)
-
-_MAX_LABELS = 64
-_MAX_FINGERPRINTS = 200
-_MAX_NAMED = 5
+from integrations.alertmanager.groups import event_of, key_of
+from integrations.alertmanager.payloads import AlertGroup
+from integrations.webhooks import Identity, Webhook, digest, read_payload, require_bearer
 
 
 class AlertmanagerWebhook(Webhook):
@@ -42,7 +29,7 @@ class AlertmanagerWebhook(Webhook):
         """See `Webhook.verify`. The order of one group's notifications is kept."""
         require_bearer(headers, self._tokens)
         group = read_payload(body, AlertGroup)
-        return Identity(_key(group), digest(group.group_key.encode()))
+        return Identity(key_of(group), digest(group.group_key.encode()))
 
     def normalise(self, headers: Mapping[str, str], body: bytes) -> list[Event]:  # noqa: ARG002
         """One event for the group: `alert.firing` while any alert in it fires, and
@@ -53,74 +40,4 @@ class AlertmanagerWebhook(Webhook):
         `generator_url`, `group_key`, `fingerprint` (the first), `fingerprints`, `count`,
         `receiver`, and every common label as `label_<name>`.
         """
-        group = read_payload(body, AlertGroup)
-        name = _label(group, "alertname") or "alert"
-        summary = clip(_annotation(group, "summary") or _annotation(group, "message"), 500)
-        subject = shorten(clip(group.group_key, len(group.group_key)), 300)
-        times = [a.starts_at if a.status == "firing" else a.ends_at for a in group.current]
-        return [
-            Event(
-                id=f"{self.id}:{_key(group)}",
-                kind=f"alert.{group.status}",
-                source=self.id,
-                subject=subject,
-                title=clip(f"{name} is {group.status}" + (f": {summary}" if summary else ""), 500),
-                attributes={
-                    "alertname": name,
-                    "summary": summary,
-                    "group_key": subject,
-                    **_described(group),
-                    **_labels(group),
-                },
-                occurred_at=in_utc(max(times)),
-            )
-        ]
-
-
-def _described(group: AlertGroup) -> dict[str, JsonValue]:
-    current = group.current
-    return {
-        "severity": _label(group, "severity"),
-        "service": _label(group, "service") or _label(group, "job"),
-        "instance": _label(group, "instance"),
-        "description": tidy(_annotation(group, "description"), 2000),
-        "runbook_url": web_address(_annotation(group, "runbook_url")),
-        "generator_url": web_address(current[0].generator_url, 1000),
-        "fingerprint": clip(current[0].fingerprint, 64),
-        "fingerprints": [clip(alert.fingerprint, 64) for alert in current[:_MAX_FINGERPRINTS]],
-        "count": len(current) + group.truncated_alerts,
-        "receiver": clip(group.receiver, 100),
-    }
-
-
-def _labels(group: AlertGroup) -> dict[str, JsonValue]:
-    common = sorted(group.common_labels.items())[:_MAX_LABELS]
-    return {f"label_{clip(name, 100)}": clip(value, 300) for name, value in common}
-
-
-def _label(group: AlertGroup, name: str) -> str:
-    """A label that all alerts share, else its values in the first few alerts."""
-    if name in group.common_labels:
-        return clip(group.common_labels[name], 300)
-    values = dict.fromkeys(a.labels[name] for a in group.current if name in a.labels)
-    named = ", ".join(list(values)[:_MAX_NAMED])
-    return clip(named + (", …" if len(values) > _MAX_NAMED else ""), 300)
-
-
-def _annotation(group: AlertGroup, name: str) -> str:
-    """An annotation that all alerts share, else the first alert's."""
-    return group.common_annotations.get(name) or group.current[0].annotations.get(name, "")
-
-
-def _key(group: AlertGroup) -> str:
-    """Alertmanager sends no delivery id, so: a digest of the group and of each alert's state.
-
-    The notification of an unchanged group, repeated after `repeat_interval`, is the same delivery.
-    """
-    state = [group.receiver, group.group_key, group.status, sorted(map(_alert_state, group.alerts))]
-    return hashlib.sha256(json.dumps(state).encode()).hexdigest()
-
-
-def _alert_state(alert: Alert) -> list[str]:
-    identity = alert.fingerprint or json.dumps(alert.labels, sort_keys=True)
-    return [identity, alert.status, alert.starts_at.isoformat(), alert.ends_at.isoformat()]
+        return [event_of(self.id, read_payload(body, AlertGroup))]
