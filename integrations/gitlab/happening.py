@@ -1,0 +1,43 @@
+"""What the readers of GitLab's events share: an event of ours, from one delivery."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from pydantic import JsonValue
+
+from core.records import Event
+from integrations.text import clip, shorten
+from integrations.webhooks import in_utc
+
+
+class Origin(NamedTuple):
+    """The delivery that is read: the integration's id, and the delivery's key.
+
+    Attributes:
+        sent: when GitLab sent it, where it signs that.
+    """
+
+    source: str
+    delivery: str
+    sent: datetime | None
+
+    def event(
+        self,
+        kind: str,
+        subject: str,
+        title: str,
+        attributes: dict[str, JsonValue],
+        at: datetime,
+    ) -> Event:
+        """An event of this delivery."""
+        return Event(
+            id=shorten(f"{self.source}:{self.delivery}", 200),
+            kind=kind,
+            source=self.source,
+            subject=shorten(clip(subject, 1000), 300),
+            title=clip(title, 500),
+            attributes=attributes,
+            occurred_at=in_utc(at),
+        )
