@@ -116,17 +116,21 @@ def measure(seconds: int, connections: int, rounds: int) -> Result:
     timed: dict[Who, list[Round]] = {who: [] for who in WHO}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "send.lua").write_text(_SCRIPT)
-        (folder / "body.json").write_bytes(_body())
         postgres = stack.enter_context(running_postgres(durable=True))
         for number in range(rounds):
             for who in WHO:
-                url = _new(who, postgres, folder / f"{number}.db")
+                url = new_database(who, postgres, folder / f"{number}.db")
                 timed[who].append(_one(who, url, folder, seconds, connections))
     return Result(connections=connections, seconds=seconds, rounds=timed)
 
 
-def _new(who: Who, postgres: Postgres, file: Path) -> str:
+def capacity(who: Who, postgres: Postgres, folder: Path) -> float:
+    """How many deliveries a second it takes, measured shortly."""
+    return _one(who, new_database(who, postgres, folder / "capacity.db"), folder, 4, 64).per_s
+
+
+def new_database(who: Who, postgres: Postgres, file: Path) -> str:
+    """The URL of an empty one."""
     return postgres.new_database() if who == "postgresql" else f"sqlite+aiosqlite:///{file}"
 
 
@@ -164,6 +168,8 @@ def _served(what: str, url: str) -> Iterator[int]:
 
 
 def _load(port: int, folder: Path, seconds: int, connections: int, run: str) -> Round:
+    (folder / "send.lua").write_text(_SCRIPT)
+    (folder / "body.json").write_bytes(_body())
     signature = hmac.new(SECRET.encode(), (folder / "body.json").read_bytes(), hashlib.sha256)
     command = ["wrk", "--threads", "1", "--connections", str(connections)]
     command += ["--duration", f"{seconds}s", "--script", str(folder / "send.lua"), "--latency"]
