@@ -8,7 +8,7 @@ from core.errors import CountersignError, NotFoundError
 from core.inbox import Delivery
 from core.records import Event
 from integrations.registry import Integrations
-from integrations.webhooks import MalformedDeliveryError
+from integrations.webhooks import ARRIVAL, MalformedDeliveryError
 
 SOURCE_PREFIX = "webhook:"
 
@@ -53,6 +53,12 @@ def events_of(delivery: Delivery, integrations: Integrations) -> list[Event]:
             f"The delivery {delivery.key} for '{integration_id}' is not what a sender of kind "
             f"'{integration.kind}' documents: {error}."
         ) from error
+    events = [
+        event.model_copy(update={"occurred_at": delivery.received_at})
+        if event.occurred_at == ARRIVAL
+        else event
+        for event in events
+    ]
     kinds = ", ".join(event.kind for event in events) or "nothing of interest"
     _log.info("webhook %s: delivery %s says %s", integration_id, delivery.key, kinds)
     return events
