@@ -22,6 +22,8 @@ from bot.assistants.service import AssistantService
 from bot.background import Background, load_models, sweep
 from bot.handlers.intake import SOURCE as SLACK
 from bot.handlers.work import SlackWork
+from bot.mcp.server import McpSite
+from bot.mcp.tools import Desk
 from bot.models import make_orchestrator
 from bot.replicas import ReplicaResponder
 from bot.services import BotServices
@@ -37,6 +39,7 @@ from core.calendars.reader import Calendars
 from core.consistency import require_consistent
 from core.firings import FiringService
 from core.gates import GateStore
+from core.held import HeldStore
 from core.inbox import Delivery
 from core.incidents import IncidentStore
 from core.knowledge import KnowledgeBase
@@ -50,6 +53,7 @@ from core.security.permissions import Permissions
 from core.security.policy import Roles
 from core.security.reviews import Reviews
 from core.security.secrets import Secrets
+from core.security.tokens import AccessTokens
 from core.services.ai import AIOrchestratorClient
 from core.services.health import HealthWatch
 from core.settings import Settings
@@ -60,6 +64,7 @@ from core.store.other_runs import OtherRuns
 from core.store.roles import warn_of_ways
 from core.store.runs import RunStore
 from core.store.showing import Showing
+from core.storms import StormStore
 from core.takeover import Takeover
 from core.triggers import TriggerService
 from core.worker import InboxWorker
@@ -169,6 +174,10 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
             return {"models": None if models.ready else models.detail}
 
         over_http = app if transport == "http" else None
+        tokens = AccessTokens(ground.database, AuditLog(ground.database))
+        desk = Desk(work.workflows, work.permissions, slack.directory)
+        mcp = McpSite(desk, tokens, slack.directory.require_member)
+        await stack.enter_async_context(mcp.running())
         site = web_app(
             settings,
             ground.integrations,
@@ -176,6 +185,7 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
             ready,
             ground.knowledge,
             over_http,
+            mcp,
             lambda: health.degraded,
         )
         await stack.enter_async_context(serving(site, settings))
@@ -196,6 +206,7 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
             sweep(work.workflows, work.reminders),
             takeover.run(),
             health.run(),
+            work.triggers.run(),
         ):
             background.start(task)
         stack.callback(clock.close)
@@ -315,7 +326,14 @@ async def _set_to_work(
         display=display,
         offers=offers,
         triggers=TriggerService(
-            state, workflows, incidents, offers, ground.knowledge, slack.messenger
+            state,
+            workflows,
+            incidents,
+            offers,
+            ground.knowledge,
+            StormStore(database),
+            HeldStore(database),
+            slack.messenger,
         ),
         firings=FiringService(workflows, assistants, slack.messenger),
     )

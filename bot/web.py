@@ -1,4 +1,4 @@
-"""Our own HTTP service: webhooks, health, Slack over HTTP where it is asked for, runbooks."""
+"""Our own HTTP service: webhooks, health, MCP, Slack over HTTP where it is asked for, runbooks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from http import HTTPStatus
 from aiohttp import web
 from slack_bolt.async_app import AsyncApp
 
+from bot.mcp.server import McpSite
 from bot.transport import mount
 from core.errors import ConfigurationError
 from core.inbox import Backlog
@@ -29,11 +30,13 @@ def web_app(
     ready: Readiness,
     knowledge: KnowledgeBase,
     slack: AsyncApp | None,
+    mcp: McpSite,
     degraded: Callable[[], Iterable[str]] = tuple,
 ) -> web.Application:
     """The application; `slack` is given where Slack is to reach it over HTTP."""
     app = web.Application()
     app.add_routes(intake_routes(integrations, inbox, ready, degraded))
+    app.add_routes(mcp.routes())
     if settings.on_loopback and settings.runbook_url is None:
         app.router.add_get(RUNBOOKS + "/{path:.+}", _Runbooks(knowledge).show)
         app.router.add_get("/favicon.ico", _no_icon)

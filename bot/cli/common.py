@@ -6,13 +6,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, InvalidRequestError
 from core.settings import Settings
 from core.store.database import Database
+from core.workflows.definition import parse_duration
 
 
 def read_settings() -> Settings:
@@ -48,6 +50,21 @@ async def existing_database(settings: Settings) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
+
+
+def read_duration(option: str, text: str) -> timedelta:
+    """What somebody has written as a duration.
+
+    Raises:
+        InvalidRequestError: it is none; the message names the option.
+    """
+    try:
+        duration = parse_duration(text)
+    except ValueError as error:
+        raise InvalidRequestError(f"{option}: {error}.") from error
+    if not isinstance(duration, timedelta):
+        raise InvalidRequestError(f"{option}: write a duration such as 90s, 15m, 4h or 2d.")
+    return duration
 
 
 def run_async(work: Coroutine[Any, Any, None]) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated
 
 import typer
 
-from bot.cli.common import existing_database, read_settings, run_async
-from core.errors import InvalidRequestError
+from bot.cli.common import existing_database, read_duration, read_settings, run_async
 from core.gates import GateKind, GateStore, RecordedResult
 from core.security.audit import AuditLog
 from core.settings import Settings
-from core.workflows.definition import parse_duration
 
 app = typer.Typer(no_args_is_help=True, help="What gates have said about datasets and models.")
 
@@ -53,7 +50,7 @@ async def _record(
     by: str,
     expires_after: str | None,
 ) -> None:
-    holds = None if expires_after is None else _duration(expires_after)
+    holds = None if expires_after is None else read_duration("--expires-after", expires_after)
     async with existing_database(settings) as database:
         store = GateStore(database, AuditLog(database))
         result = await store.record(kind, subject, passed, evidence, by, holds)
@@ -67,16 +64,6 @@ async def _list(settings: Settings, kind: GateKind | None, subject: str | None, 
         typer.echo(_line(result))
     if not results:
         typer.echo("No result is recorded.")
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        duration = parse_duration(text)
-    except ValueError as error:
-        raise InvalidRequestError(f"--expires-after: {error}.") from error
-    if not isinstance(duration, timedelta):
-        raise InvalidRequestError("--expires-after: write a duration such as 90s, 15m, 4h or 2d.")
-    return duration
 
 
 def _line(result: RecordedResult) -> str:

@@ -107,23 +107,7 @@ class WorkflowService:
         run_id = run_id_of(request.key)
         if await self._store.exists(run_id):
             return await self._settle(run_id)
-        plan = await self._planner.plan(run_id, workflow, request.arguments, request.requester)
-        now = datetime.now(UTC)
-        run = Run(
-            id=run_id,
-            plan=plan,
-            digest=plan.digest,
-            state=RunState.AWAITING,
-            requester=request.requester,
-            origin=request.origin,
-            place=request.place,
-            message=None,
-            created_at=now,
-            updated_at=now,
-            version=1,
-            reason="",
-            steps=tuple(StepProgress(step_id=step.id) for step in plan.steps),
-        )
+        run = await self._planned(run_id, workflow, request)
         verdict = await self._judge(run)
         if _consequence(run, verdict) is not RunState.APPROVED:
             await self._store.create(run)
@@ -134,6 +118,18 @@ class WorkflowService:
         await self._engine.start(run_id, run.generation, known=run)
         self._display.touch()
         return run
+
+    async def draft(self, request: RunRequest) -> Run:
+        """The run that `request` would make, judged; nothing is saved and nothing runs.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            NotAllowedError: the person may not start it.
+            InvalidRequestError: an argument is wrong, or a dry run failed.
+        """
+        workflow = self._workflow(request.workflow)
+        await self._may_start(workflow, request)
+        return await self.judged(await self._planned(run_id_of(request.key), workflow, request))
 
     async def get(self, run_id: str) -> Run:
         """The run with this id, or the only one whose id begins so, with its guardrails judged.
@@ -324,6 +320,25 @@ class WorkflowService:
             await self._engine.start(run_id, run.generation)
         self._display.touch()
         return await self.judged(run)
+
+    async def _planned(self, run_id: str, workflow: AIWorkflow, request: RunRequest) -> Run:
+        plan = await self._planner.plan(run_id, workflow, request.arguments, request.requester)
+        now = datetime.now(UTC)
+        return Run(
+            id=run_id,
+            plan=plan,
+            digest=plan.digest,
+            state=RunState.AWAITING,
+            requester=request.requester,
+            origin=request.origin,
+            place=request.place,
+            message=None,
+            created_at=now,
+            updated_at=now,
+            version=1,
+            reason="",
+            steps=tuple(StepProgress(step_id=step.id) for step in plan.steps),
+        )
 
     def _workflow(self, name: str) -> AIWorkflow:
         if name not in self._state.workflows:

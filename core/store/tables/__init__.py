@@ -12,13 +12,17 @@ from core.store.tables.people import delegations, reviews, signatures
 from core.store.tables.replicas import replicas
 from core.store.tables.runs import run_locks, run_steps, run_targets, runs
 from core.store.tables.schedules import schedule_drafts, schedules
+from core.store.tables.storms import held_events, storm_events, storms
+from core.store.tables.tokens import access_tokens
 
 __all__ = [
+    "access_tokens",
     "audit",
     "audit_head",
     "delegations",
     "deliveries",
     "gates",
+    "held_events",
     "incidents",
     "metadata",
     "offers",
@@ -32,4 +36,6 @@ __all__ = [
     "schedule_drafts",
     "schedules",
     "signatures",
+    "storm_events",
+    "storms",
 ]
