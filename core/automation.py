@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
@@ -12,7 +12,8 @@ from pydantic import Field, JsonValue, NaiveDatetime, field_validator, model_val
 
 from core.expressions import ExpressionError, compile_expression
 from core.ownership import ChannelName, OwnerRule
-from core.records import Event, Frozen, Identifier, Value
+from core.quiet import Quiet
+from core.records import Event, Frozen, Identifier, Instant, Value
 from core.workflows.definition import Duration
 from core.workflows.guardrails.freeze import TimeZone
 
@@ -26,6 +27,24 @@ class Offer(Frozen):
     arguments: dict[str, JsonValue] = Field(default_factory=dict, alias="with")
 
 
+class Grouping(Frozen):
+    """That events are told in one thread that counts them, instead of a message for each.
+
+    Attributes:
+        by: what events of one group have in common, by `${event.…}` references; without it all
+            events of the trigger are one group.
+        window: a group goes on as long as the next event comes within this.
+        after: so many come within the window before they are told in one thread; those before
+            have a message each. More than 1 makes it a rule for storms only.
+    """
+
+    by: str | None = Field(default=None, min_length=1, max_length=500)
+    window: Duration = Field(
+        default=timedelta(minutes=5), ge=timedelta(seconds=10), le=timedelta(days=1)
+    )
+    after: int = Field(default=1, ge=1, le=1000)
+
+
 class AITrigger(Frozen):
     """A rule from an event to a thread and to workflows.
 
@@ -37,6 +56,9 @@ class AITrigger(Frozen):
         owner: whose channel comes first, by a file of owners.
         mode: `offer` shows buttons for people; `start` asks for the run at once (its guardrails
             and countersignatures still hold).
+        group: which events are told together. Of a group only the events before it is one thread,
+            or the first, ask for runs.
+        quiet: when events are kept, to be told together afterwards.
         incident: open an incident thread with the matching runbook.
     """
 
@@ -48,6 +70,8 @@ class AITrigger(Frozen):
     channel: ChannelName
     owner: OwnerRule | None = None
     mode: Literal["offer", "start"] = "offer"
+    group: Grouping | None = None
+    quiet: Quiet | None = None
     incident: bool = False
     workflows: tuple[Offer, ...] = Field(default=(), max_length=5)
 
@@ -61,6 +85,15 @@ class AITrigger(Frozen):
                 raise ValueError(f"{name} is not a regular expression: {error}") from error
         return match
 
+    @model_validator(mode="after")
+    def _one_thread(self) -> AITrigger:
+        if self.incident and self.group is not None:
+            raise ValueError(
+                "an incident has one thread for each subject already: leave out 'incident' or "
+                "'group'"
+            )
+        return self
+
     def accepts(self, event: Event) -> bool:
         """Whether this rule is meant for `event`."""
         return (
@@ -70,16 +103,22 @@ class AITrigger(Frozen):
                 re.fullmatch(pattern, str(event.attributes.get(name, "")))
                 for name, pattern in self.match.items()
             )
-            and self._holds(event)
+            and (self.when is None or self._holds(self.when, event))
         )
 
-    def _holds(self, event: Event) -> bool:
-        if self.when is None:
-            return True
+    def quiet_until(self, event: Event, now: Instant) -> datetime | None:
+        """Until when `event` is kept; None where it is told at once."""
+        if self.quiet is None or (end := self.quiet.until(now)) is None:
+            return None
+        if self.quiet.unless is not None and self._holds(self.quiet.unless, event):
+            return None
+        return end
+
+    def _holds(self, condition: str, event: Event) -> bool:
         try:
-            return compile_expression(self.when, None).holds(event_scope(event))
+            return compile_expression(condition, None).holds(event_scope(event))
         except ExpressionError as error:
-            _log.info("trigger %s does not accept %s: %s", self.id, event.id, error)
+            _log.info("trigger %s: no condition for %s: %s", self.id, event.id, error)
             return False
 
 

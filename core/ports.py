@@ -97,6 +97,18 @@ class Caller(Messenger, Protocol):
         ...
 
 
+class Teller(Caller, Protocol):
+    """Also changes what was told."""
+
+    async def tell_again(self, posted: PostedMessage, announcement: Announcement) -> None:
+        """Change an announcement where it stands.
+
+        Raises:
+            PresentationError: it could not be changed now.
+        """
+        ...
+
+
 class RunPresenter(Protocol):
     """Shows a run: one message that always says what is so now."""
 

@@ -78,6 +78,14 @@ class SlackMessenger:
         content = announcement_content(announcement, self._links)
         return await self.post_once(announcement.place, content, announcement.key)
 
+    async def tell_again(self, posted: PostedMessage, announcement: Announcement) -> None:
+        """Change an announcement where it stands.
+
+        Raises:
+            PresentationError: it could not be changed now.
+        """
+        await self.update(posted, announcement_content(announcement, self._links))
+
     async def call(
         self,
         place: Place,

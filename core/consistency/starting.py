@@ -25,6 +25,12 @@ def trigger_problems(state: ApplicationState, trigger: AITrigger) -> Iterator[Pr
     if trigger.when is not None:
         for problem in check_condition(trigger.when, _EVENT):
             yield file.at("when").says(problem)
+    if trigger.quiet is not None and trigger.quiet.unless is not None:
+        for problem in check_condition(trigger.quiet.unless, _EVENT):
+            yield file.at("quiet", "unless").says(problem)
+    if trigger.group is not None and trigger.group.by is not None:
+        for problem in check_text(trigger.group.by, _EVENT):
+            yield file.at("group", "by").says(problem)
     if trigger.owner is not None:
         for problem in check_text(trigger.owner.of, _EVENT):
             yield file.at("owner", "of").says(problem)

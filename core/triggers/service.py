@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from core.automation import AITrigger, Offer
 from core.errors import CountersignError
+from core.held import HeldStore
 from core.incidents import Incident, IncidentStore
-from core.knowledge import KnowledgeBase, Passage
+from core.knowledge import KnowledgeBase
 from core.offers import OfferStore
 from core.ownership import Owner
-from core.ports import Announcement, Caller, OfferedWorkflow
-from core.records import Event, Place
+from core.ports import Teller
+from core.records import Event, Instant, Place
 from core.state import ApplicationState
-from core.triggers.arguments import (
-    facts,
-    link_of,
-    map_arguments,
-    origin_of,
-    shown,
-    text_of,
-)
+from core.storms import StormStore
+from core.triggers.arguments import map_arguments, origin_of
+from core.triggers.digests import Digests
+from core.triggers.storms import Storms
 from core.triggers.targets import Targets
+from core.triggers.telling import Telling
 from core.workflows.service import RunRequest, WorkflowService, run_id_of
 
-_SECTIONS = 3
+_OVER = frozenset(
+    {
+        "alert.resolved",
+        "incident.resolved",
+        "error.resolved",
+        "ci.succeeded",
+        "deploy.succeeded",
+        "sync.succeeded",
+        "health.healthy",
+    }
+)
+_LOOK_S = 3.0
+_FORGET_EVERY = timedelta(hours=1)
 _log = logging.getLogger(__name__)
+
+
+def _now() -> Instant:
+    return datetime.now(UTC)
 
 
 class TriggerService:
@@ -38,15 +55,20 @@ class TriggerService:
         incidents: IncidentStore,
         offers: OfferStore,
         knowledge: KnowledgeBase,
-        messenger: Caller,
+        storms: StormStore,
+        held: HeldStore,
+        messenger: Teller,
+        clock: Callable[[], Instant] = _now,
     ) -> None:
         self._state = state
         self._targets = Targets(state)
         self._workflows = workflows
         self._incidents = incidents
-        self._offers = offers
-        self._knowledge = knowledge
+        self._telling = Telling(state, offers, knowledge)
+        self._storms = Storms(storms, self._telling, messenger)
+        self._digests = Digests(held, messenger)
         self._messenger = messenger
+        self._clock = clock
 
     async def handle(self, event: Event) -> None:
         """Let every trigger that accepts the event act on it.
@@ -54,21 +76,58 @@ class TriggerService:
         Raises:
             PresentationError: a message could not be posted; handle the event again later.
         """
-        if event.kind == "alert.resolved":
+        if event.kind in _OVER:
+            await self._storms.resolve(event)
+            await self._digests.resolve(event)
             await self._resolve(event)
         for trigger in self._state.triggers.values():
             if trigger.accepts(event):
                 _log.info("trigger %s accepts %s", trigger.id, event.id)
                 await self._act(trigger, event)
 
+    async def run(self) -> None:
+        """Keep the messages of storms true and tell what was kept, for ever; cancel to stop."""
+        forgotten = self._clock()
+        while True:
+            await self.look()
+            if self._clock() - forgotten > _FORGET_EVERY:
+                forgotten = self._clock()
+                await self._storms.forget(forgotten)
+            await asyncio.sleep(_LOOK_S)
+
+    async def look(self) -> None:
+        """Do now what `run` does again and again."""
+        now = self._clock()
+        await self._storms.look(now)
+        await self._digests.look(now)
+
     async def _act(self, trigger: AITrigger, event: Event) -> None:
         owner = self._targets.of(trigger, event)
+        now = self._clock()
+        if await self._digests.kept(trigger, event, owner.channel, now):
+            if trigger.quiet is not None and trigger.quiet.starts:
+                await self._start_all(trigger, event, Place(channel=owner.channel))
+            return
+        if trigger.group is not None:
+            storm, position = await self._storms.count(
+                trigger, trigger.group, event, owner.channel, now
+            )
+            if position >= trigger.group.after:
+                place = await self._storms.tell(trigger, event, storm)
+                if position == 1:
+                    await self._start_all(trigger, event, place)
+                return
+        await self._start_all(trigger, event, await self._tell(trigger, event, owner))
+
+    async def _tell(self, trigger: AITrigger, event: Event, owner: Owner) -> Place:
+        """Tell of one event; where its runs are talked about."""
         if trigger.incident:
-            place = await self._open_incident(trigger, event, owner)
-        elif trigger.mode == "offer":
-            place = await self._announce(trigger, event, owner)
-        else:
-            place = Place(channel=owner.channel)
+            return await self._open_incident(trigger, event, owner)
+        if trigger.mode == "offer":
+            return await self._announce(trigger, event, owner)
+        return Place(channel=owner.channel)
+
+    async def _start_all(self, trigger: AITrigger, event: Event, place: Place) -> None:
         if trigger.mode == "start":
             for offer in trigger.workflows:
                 await self._start(trigger, offer, event, place)
@@ -77,20 +136,9 @@ class TriggerService:
         incident = await self._incidents.open(event, owner.channel)
         if incident.id != event.id and incident.thread:
             return await self._count(incident, event)
-        passages, runbook = await self._runbook(event)
-        posted = await self._messenger.announce(
-            Announcement(
-                key=f"incident:{incident.id}",
-                place=Place(channel=owner.channel),
-                title=event.title,
-                text=text_of(event, "description"),
-                facts=facts(event) | runbook,
-                link=link_of(event),
-                passages=passages,
-                offers=await self._offer(trigger, event),
-                tone="bad",
-            )
-        )
+        key = f"incident:{incident.id}"
+        told = await self._telling.of(trigger, event, owner.channel, key, alert=True)
+        posted = await self._messenger.announce(told)
         place = Place(channel=posted.channel, thread=posted.thread)
         if owner.on_call is not None:
             text = f"On call for this: {event.title}"
@@ -107,17 +155,9 @@ class TriggerService:
         return place
 
     async def _announce(self, trigger: AITrigger, event: Event, owner: Owner) -> Place:
-        posted = await self._messenger.announce(
-            Announcement(
-                key=f"trigger:{trigger.id}:{event.id}",
-                place=Place(channel=owner.channel),
-                title=event.title,
-                text=text_of(event, "description"),
-                facts=facts(event),
-                link=link_of(event),
-                offers=await self._offer(trigger, event),
-            )
-        )
+        key = f"trigger:{trigger.id}:{event.id}"
+        told = await self._telling.of(trigger, event, owner.channel, key, alert=False)
+        posted = await self._messenger.announce(told)
         return Place(channel=posted.channel, thread=posted.thread)
 
     async def _resolve(self, event: Event) -> None:
@@ -130,34 +170,6 @@ class TriggerService:
             text = f"Resolved: {event.title}, after {alerts}."
             await self._messenger.say(place, text, key=f"event:{event.id}")
         await self._incidents.close(incident.id)  # last: what could not be said is tried again
-
-    async def _runbook(self, event: Event) -> tuple[tuple[Passage, ...], dict[str, str]]:
-        """The first sections of the runbook for this alert, and a word on how sure that is."""
-        labels = {name: str(value) for name, value in event.attributes.items()}
-        document = await self._knowledge.for_alert(labels, labels)
-        if document is None:
-            return (), {"runbook": "none found for this alert"}
-        sure = labels.get("alertname") in document.front_matter.alerts
-        found = document.title if sure else f"perhaps “{document.title}” (found by its words)"
-        return tuple(self._knowledge.opening(document.path, _SECTIONS)), {"runbook": found}
-
-    async def _offer(self, trigger: AITrigger, event: Event) -> tuple[OfferedWorkflow, ...]:
-        if trigger.mode != "offer":
-            return ()
-        offered = []
-        for position, offer in enumerate(trigger.workflows):
-            arguments = map_arguments(offer.arguments, event)
-            offer_id = f"{trigger.id}:{position}:{event.id}"
-            await self._offers.save(offer_id, offer.workflow, arguments, origin_of(event))
-            offered.append(
-                OfferedWorkflow(
-                    offer=offer_id,
-                    workflow=offer.workflow,
-                    name=self._state.workflows[offer.workflow].name,
-                    arguments={name: shown(a.value) for name, a in arguments.items()},
-                )
-            )
-        return tuple(offered)
 
     async def _start(self, trigger: AITrigger, offer: Offer, event: Event, place: Place) -> None:
         request = RunRequest(

@@ -28,7 +28,13 @@ class Room:
     async def announce(self, announcement: Announcement) -> PostedMessage:
         self._be_there()
         self.announced.setdefault(announcement.key, announcement)
-        return PostedMessage(channel="C1", message="9.0", thread=f"t-{announcement.key}"[:40])
+        message, thread = f"m-{announcement.key}"[:40], f"t-{announcement.key}"[:40]
+        return PostedMessage(channel="C1", message=message, thread=thread)
+
+    async def tell_again(self, posted: PostedMessage, announcement: Announcement) -> None:
+        self._be_there()
+        assert posted.message == f"m-{announcement.key}"[:40]
+        self.announced[announcement.key] = announcement
 
     async def call(
         self,

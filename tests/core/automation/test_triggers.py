@@ -10,11 +10,13 @@ import pytest
 from pydantic import JsonValue
 
 from core.automation import AITrigger
+from core.held import HeldStore
 from core.incidents import IncidentStore
 from core.knowledge import KnowledgeBase
 from core.offers import OfferStore
 from core.ports import PresentationError
 from core.services.ai import OrchestratorUnavailableError
+from core.storms import StormStore
 from core.triggers import TriggerService, map_arguments
 from core.workflows.run import RunState
 from tests.core.automation.events import Room, event
@@ -95,7 +97,8 @@ async def automation(world: World, folder: Path, *triggers: AITrigger) -> Automa
     room = Room()
     incidents, offers = IncidentStore(world.database), OfferStore(world.database)
     here = state(folder, *workflows(), triggers={t.id: t for t in triggers or TRIGGERS})
-    service = TriggerService(here, world.service, incidents, offers, knowledge, room)
+    storms, held = StormStore(world.database), HeldStore(world.database)
+    service = TriggerService(here, world.service, incidents, offers, knowledge, storms, held, room)
     return Automation(service, room, incidents, offers)
 
 
