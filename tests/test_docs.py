@@ -28,6 +28,7 @@ from integrations.base import read_settings
 from integrations.command.integration import CommandSettings
 from integrations.git.integration import GitSettings
 from integrations.github.integration import GitHubSettings
+from integrations.gitlab.integration import GitLabSettings
 from integrations.http.actions import HttpRequest
 from integrations.http.integration import HttpSettings
 from integrations.http.request import Host
@@ -55,6 +56,7 @@ _SETTINGS: dict[str, type[BaseModel]] = {
     "command": CommandSettings,
     "git": GitSettings,
     "github": GitHubSettings,
+    "gitlab": GitLabSettings,
     "http": HttpSettings,
 }
 
