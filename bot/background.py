@@ -6,16 +6,19 @@ import asyncio
 import gc
 import logging
 from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
 from bot.assistants.service import AssistantService
+from core.deliveries import DeliveryBook
 from core.knowledge import KnowledgeBase
 from core.services.ai import AIOrchestratorClient, OrchestratorError
 from core.workflows.reminders import Reminders
 from core.workflows.service import WorkflowService
 
 _SWEEP_S = 10.0
+_PURGE_S = 3600.0
 _REINDEX_S = 30.0
 _log = logging.getLogger(__name__)
 
@@ -91,3 +94,11 @@ async def sweep(workflows: WorkflowService, reminders: Reminders) -> None:
         await workflows.sweep()
         await reminders.look()
         await asyncio.sleep(_SWEEP_S)
+
+
+async def purge(book: DeliveryBook, keep: timedelta) -> None:
+    """Remove the bodies of old deliveries, again and again."""
+    while True:
+        if removed := await book.purge(datetime.now(UTC) - keep):
+            _log.info("the bodies of %d old deliveries are removed", removed)
+        await asyncio.sleep(_PURGE_S)

@@ -19,7 +19,7 @@ from bot.activity import TableActivity
 from bot.app import build_bot
 from bot.assistants.panel import panel
 from bot.assistants.service import AssistantService
-from bot.background import Background, load_models, sweep
+from bot.background import Background, load_models, purge, sweep
 from bot.handlers.intake import SOURCE as SLACK
 from bot.handlers.work import SlackWork
 from bot.mcp.server import McpSite
@@ -37,6 +37,7 @@ from bot.transport import check_tokens, socket_mode, transport_of
 from bot.web import RUNBOOKS, serving, web_app
 from core.calendars.reader import Calendars
 from core.consistency import require_consistent
+from core.deliveries import DeliveryBook
 from core.firings import FiringService
 from core.gates import GateStore
 from core.held import HeldStore
@@ -205,6 +206,7 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
             events.run(),
             sweep(work.workflows, work.reminders),
             takeover.run(),
+            purge(services.deliveries, timedelta(days=settings.keep_bodies)),
             health.run(),
             work.triggers.run(),
         ):
@@ -376,6 +378,7 @@ def _bot_services(
         inbox=requests,
         offers=work.offers,
         schedules=schedules,
+        deliveries=DeliveryBook(ground.database, AuditLog(ground.database)),
         messenger=slack.messenger,
         directory=slack.directory,
         links=slack.links,

@@ -13,6 +13,7 @@ from bot.slack.cards import Cards
 from bot.slack.directory import SlackDirectory
 from bot.slack.escaping import LinkPolicy
 from bot.slack.messenger import SlackMessenger
+from core.deliveries import DeliveryBook
 from core.inbox import Inbox
 from core.offers import OfferStore
 from core.security.delegations import Delegations
@@ -63,6 +64,7 @@ class BotServices:
     inbox: Inbox
     offers: OfferStore
     schedules: ScheduleService
+    deliveries: DeliveryBook
     messenger: SlackMessenger
     directory: SlackDirectory
     links: LinkPolicy

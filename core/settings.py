@@ -25,6 +25,7 @@ class Settings(BaseSettings):
         replica: name of this process among several on one database.
         replica_timeout: seconds without a sign of life after which a replica is taken for dead
             and its work taken over.
+        keep_bodies: days after which the body of a delivery that was processed is removed.
     """
 
     model_config = SettingsConfigDict(env_prefix="COUNTERSIGN_", frozen=True)
@@ -34,6 +35,7 @@ class Settings(BaseSettings):
     audit_file: Path | None = None
     replica: str = Field(default="local", pattern=r"^[A-Za-z0-9_-]{1,40}$")
     replica_timeout: float = Field(default=12, ge=2, le=300)
+    keep_bodies: float = Field(default=30, gt=0, le=3650)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     command: str = Field(default="/ops", pattern=r"^/[a-z0-9_-]{1,31}$")

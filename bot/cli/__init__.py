@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import typer
 
-from bot.cli import audit, configuration, database, gates, mcp, models, policy, serving
+from bot.cli import audit, configuration, database, gates, mcp, models, policy, serving, webhooks
 from core.errors import CountersignError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.add_typer(database.app, name="database")
 app.add_typer(policy.app, name="policy")
 app.add_typer(gates.app, name="gates")
 app.add_typer(mcp.app, name="mcp")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 def main() -> None:

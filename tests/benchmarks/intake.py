@@ -124,11 +124,6 @@ def measure(seconds: int, connections: int, rounds: int) -> Result:
     return Result(connections=connections, seconds=seconds, rounds=timed)
 
 
-def capacity(who: Who, postgres: Postgres, folder: Path) -> float:
-    """How many deliveries a second it takes, measured shortly."""
-    return _one(who, new_database(who, postgres, folder / "capacity.db"), folder, 4, 64).per_s
-
-
 def new_database(who: Who, postgres: Postgres, file: Path) -> str:
     """The URL of an empty one."""
     return postgres.new_database() if who == "postgresql" else f"sqlite+aiosqlite:///{file}"

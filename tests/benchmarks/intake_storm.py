@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.intake_storm [--seconds 60] [--kills 20] [--database sqlite]
 
-First the intake's capacity is measured, as by `tests.benchmarks.intake`. Then deliveries are sent
-at twice that rate, whether those before were answered or not (pipelined over 64 connections).
+First the intake's capacity is measured, by a short storm of more than it can take. Then deliveries
+are sent at twice that rate, whether those before were answered or not (pipelined over 64
+connections).
 Whatever was answered 2xx must be in the database, under its id; what was answered 429 or 503 had
 a `Retry-After`. A delivery that the full connection does not take is held back: its sender knows.
 
@@ -32,7 +33,7 @@ from sqlalchemy import select
 
 from core.store.database import Database
 from core.store.tables import deliveries
-from tests.benchmarks.intake import capacity, new_database
+from tests.benchmarks.intake import new_database
 from tests.benchmarks.intake_server import SECRET
 from tests.support.postgres import running_postgres
 
@@ -206,6 +207,13 @@ async def killed_in_storms(url: str, kills: int, per_s: float, longest_s: float)
     return outcomes
 
 
+async def _capacity(url: str) -> float:
+    async with served(url) as (port, _):
+        begun = time.monotonic()
+        answers = await storm(port, per_s=100_000, seconds=6, run="capacity")
+        return len(answers.accepted) / (time.monotonic() - begun)
+
+
 async def _measure(url: str, per_s: float, seconds: int, kills: int) -> list[str]:
     lines = []
     if seconds:
@@ -236,7 +244,8 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         postgres = stack.enter_context(running_postgres(durable=True))
-        most = capacity(given.database, postgres, folder)
+        url = new_database(given.database, postgres, folder / "capacity.db")
+        most = asyncio.run(_capacity(url))
         print(f"{given.database}: capacity {most:.0f} a second", flush=True)
         url = new_database(given.database, postgres, folder / "storm.db")
         print("\n".join(asyncio.run(_measure(url, 2 * most, given.seconds, given.kills))))

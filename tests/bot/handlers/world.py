@@ -29,6 +29,7 @@ from bot.workspace.page_records import SlashCommand
 from bot.workspace.server import WorkspaceServer
 from core.automation import AISchedule
 from core.calendars.reader import Calendars
+from core.deliveries import DeliveryBook
 from core.errors import NotFoundError
 from core.firings import FiringService
 from core.gates import GateStore
@@ -435,6 +436,7 @@ async def _assembled(
         inbox=inbox,
         offers=OfferStore(database),
         schedules=schedules,
+        deliveries=DeliveryBook(database, audit),
         messenger=messenger,
         directory=directory,
         links=links,
