@@ -195,5 +195,11 @@ def digest(body: bytes) -> str:
 
 
 def in_utc(moment: datetime) -> datetime:
-    """The same moment in UTC; a moment without a zone is taken as UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    """The same moment in UTC; one without a zone, or less than a day from the calendar's ends (how
+    some senders write "never"), is taken as UTC."""
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        return moment.replace(tzinfo=UTC)
