@@ -37,7 +37,7 @@ def event_of(source: str, group: Group) -> Event:
             **_described(group),
             **_labels(group),
         },
-        occurred_at=in_utc(max(times)),
+        occurred_at=max(map(in_utc, times)),
     )
 
 

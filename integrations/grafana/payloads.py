@@ -29,7 +29,7 @@ class GrafanaGroup(Group):
     """A notification of Grafana Alerting: as Alertmanager's, and more."""
 
     version: Literal["1"]
-    org_id: int = Field(default=1, alias="orgId")
+    org_id: int = Field(default=1, alias="orgId", ge=0, le=2**53 - 1)
     alerts: tuple[GrafanaAlert, ...] = Field(min_length=1)
 
 

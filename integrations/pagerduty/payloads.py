@@ -27,7 +27,7 @@ class EventData(Payload):
     type: str = ""
     id: str | None = None
     html_url: str | None = None
-    number: int | None = None
+    number: int | None = Field(default=None, ge=0, le=2**53 - 1)
     status: str | None = None
     incident_key: str | None = None
     title: str | None = None

@@ -107,7 +107,7 @@ def _attributes(event: OutboundEvent, incident: str) -> dict[str, JsonValue]:
     priority = _name(data.priority)
     return {
         "incident_id": _subject(data),
-        "number": data.number,
+        "number": "" if data.number is None else data.number,
         "summary": incident,
         "status": clip(data.status, 40),
         "urgency": clip(data.urgency, 40),

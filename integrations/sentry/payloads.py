@@ -42,7 +42,7 @@ class Issue(Payload):
     project: Named | None = None
     web_url: str | None = None
     count: str = Field(default="", coerce_numbers_to_str=True)
-    user_count: int = Field(default=0, alias="userCount")
+    user_count: int = Field(default=0, alias="userCount", ge=0, le=2**53 - 1)
 
 
 class ErrorEvent(Payload):

@@ -1,7 +1,8 @@
 """Alertmanager's notifications: from the real program of Debian, and from its documentation."""
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 from pydantic import SecretStr
 
 from core.inbox import Delivery
+from integrations.alertmanager import AlertmanagerIntegration
 from integrations.alertmanager.webhook import AlertmanagerWebhook
 from integrations.events import events_of
 from integrations.webhooks import MalformedDeliveryError, SignatureError
 from tests.support.alertmanager import alertmanager
 from tests.support.intake import ALERTMANAGER_TOKEN, Intake
+from tests.support.source_cases import SourceCase, SourceChecks
 from tests.support.until import until
 
 NOW = datetime.now(UTC)
@@ -119,6 +122,23 @@ def key(payload: dict[str, Any]) -> str:
     )
 
 
+def bearer(secret: str, body: bytes, at: datetime) -> Mapping[str, str]:
+    """As Alertmanager's `http_config.authorization`, which the tests above see at work."""
+    return {"Content-Type": "application/json", "Authorization": f"Bearer {secret}"}
+
+
+class TestDelivery(SourceChecks):
+    case = SourceCase(
+        integration=AlertmanagerIntegration,
+        secret_name="token",
+        sign=bearer,
+        body=(Path(__file__).parent / "payloads" / "alertmanager" / "firing.json").read_bytes(),
+        proofs=("Authorization",),
+        signs_body=False,
+        kinds=("alert.firing",),
+    )
+
+
 class TestKey:
     def test_a_repeated_notification_of_an_unchanged_group_is_the_same_delivery(self) -> None:
         one, two = alert("web-1"), alert("web-2")
@@ -174,6 +194,15 @@ class TestEvents:
             for end in ("a", "b")
         )
         assert first.subject != second.subject
+
+    @pytest.mark.parametrize(
+        "never", ["0001-01-01T00:00:00+02:00", "9999-12-31T23:59:59-02:00", "2026-05-01T10:00:00"]
+    )
+    def test_odd_times(self, never: str) -> None:
+        ended = alert("web-1", "resolved") | {"endsAt": never}
+        payload = group(ended, alert("web-2", "resolved"), status="resolved")
+        (event,) = webhook().normalise({}, json.dumps(payload).encode())
+        assert event.occurred_at.utcoffset() == timedelta(0)
 
     @pytest.mark.parametrize(
         "payload",
