@@ -24,6 +24,7 @@ need sshd openssh-server /usr/sbin/sshd
 need ssh openssh-client
 need node nodejs
 need npm npm
+need kubectl kubernetes-client
 need wrk wrk
 
 [ -n "$missing" ] || exit 0

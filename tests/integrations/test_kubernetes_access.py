@@ -3,7 +3,6 @@
 import base64
 import json
 import ssl
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from integrations.kubernetes import KubernetesIntegration
 from integrations.kubernetes.access import in_cluster
 from integrations.kubernetes.client import KubernetesClient
 from integrations.kubernetes.payloads import Version
+from tests.support.certificates import self_signed
 from tests.support.kubernetes_api import TOKEN, served, shop
 
 Write = Callable[..., Path]
@@ -36,10 +36,7 @@ def create(token: str | None = None, **settings: JsonValue) -> KubernetesIntegra
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority's certificate that is also a server's and a client's, with its key."""
     folder = tmp_path_factory.mktemp("keys")
-    options = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=k8s"
-    command = ["openssl", "req", *options.split(), "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    subprocess.run([*command, *files], check=True, capture_output=True, timeout=60)
+    self_signed(folder)
     return folder
 
 

