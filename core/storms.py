@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -16,7 +17,6 @@ from core.store.database import Database
 from core.store.tables import storm_events, storms
 
 _REMEMBERED = timedelta(days=30)
-_ABOUT = ("alertname", "service", "instance", "fingerprint")
 
 
 def digest(*parts: str) -> str:
@@ -26,8 +26,7 @@ def digest(*parts: str) -> str:
 
 def about(event: Event) -> str:
     """What an event and the one that says it is over have in common."""
-    names = [str(event.attributes.get(name, "")) for name in _ABOUT]
-    return digest(event.source, event.subject, *names)
+    return digest(event.source, event.subject)
 
 
 class Storm(Frozen):
@@ -166,26 +165,27 @@ class StormStore:
 
     async def resolve(self, event: Event) -> None:
         """What `event` is about is over; again changes nothing."""
+        open_ones = select(storms.c.id).where(storms.c.state == "open")
+        over = (
+            (storm_events.c.about == about(event))
+            & storm_events.c.resolved.is_(False)
+            & storm_events.c.storm.in_(open_ones)
+        )
+        async with self._database.read() as connection:
+            if (await connection.execute(select(storm_events.c.id).where(over))).first() is None:
+                return  # as for most events: no need to wait in the line of writers
         async with self._database.write() as connection:
-            rows = (
-                await connection.execute(
-                    update(storm_events)
-                    .where(
-                        storm_events.c.about == about(event),
-                        storm_events.c.resolved.is_(False),
-                        storm_events.c.storm.in_(
-                            select(storms.c.id).where(storms.c.state == "open")
-                        ),
-                    )
-                    .values(resolved=True)
-                    .returning(storm_events.c.storm)
-                )
-            ).scalars()
-            for storm_id in rows.all():
+            resolved = await connection.execute(
+                update(storm_events)
+                .where(over)
+                .values(resolved=True)
+                .returning(storm_events.c.storm)
+            )
+            for storm_id, count in Counter(resolved.scalars()).items():
                 await connection.execute(
                     update(storms)
                     .where(storms.c.id == storm_id)
-                    .values(resolved=storms.c.resolved + 1)
+                    .values(resolved=storms.c.resolved + count)
                 )
 
     async def announced(

@@ -110,7 +110,7 @@ def replicas(database: Database, folder: Path, **fields: Any) -> Replicas:
 
 def alert(number: int, kind: str = "alert.firing", **fields: JsonValue) -> Event:
     named = {
-        "subject": f"group {number % 5}",
+        "subject": f"group {number}",
         "service": f"service-{number % 12}",
         "instance": f"web-{number}",
         "title": f"Disk {number} is full",
