@@ -21,6 +21,9 @@ from pydantic import (
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 """Lower-case words joined by hyphens; the name of the file that defines the record."""
 
+ActionName = Annotated[str, StringConstraints(pattern=r"^[a-z_]+(\.[a-z][a-z0-9-]*)?\.[a-z0-9_]+$")]
+"""`FAMILY.VERB`; where each integration of a kind has actions of its own, `KIND.ID.VERB`."""
+
 Instant = AwareDatetime
 """A moment with a time zone; stored in UTC."""
 

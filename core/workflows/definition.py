@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
 from core.errors import InvalidRequestError
-from core.records import Frozen, Identifier, Scalar, Value, storable_text
+from core.records import ActionName, Frozen, Identifier, Scalar, Value, storable_text
 
 StepId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 """Lower-case words joined by `_` or `-`; expressions say `steps.my_step` or `steps["my-step"]`."""
@@ -169,7 +169,7 @@ Arguments = Annotated[dict[str, JsonValue], AfterValidator(_exact)]
 class Call(Frozen):
     """An action with its arguments, which may hold `${…}` expressions."""
 
-    action: str = Field(pattern=r"^[a-z_]+\.[a-z_]+$")
+    action: ActionName
     arguments: Arguments = Field(default_factory=dict, alias="with")
     time_limit: Duration = Field(default=USUAL_LIMIT, gt=timedelta(0), le=timedelta(days=1))
 
@@ -205,7 +205,7 @@ class StepDefinition(Frozen):
     id: StepId
     name: str = Field(max_length=120)
     when: str | None = Field(default=None, max_length=1000)
-    action: str | None = Field(default=None, pattern=r"^[a-z_]+\.[a-z_]+$")
+    action: ActionName | None = None
     arguments: Arguments = Field(default_factory=dict, alias="with")
     time_limit: Duration | None = Field(default=None, gt=timedelta(0), le=timedelta(days=30))
     retry: Retry | None = None

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, JsonValue
 
 from core.expressions import ExpressionError, compile_expression
+from core.records import ActionName
 from core.workflows.definition import Arguments
 from core.workflows.guardrails.base import (
     Guardrail,
@@ -40,7 +41,7 @@ class Precondition(Guardrail):
     overridable: ClassVar[bool] = True
 
     type: Literal["precondition"] = "precondition"
-    action: str = Field(pattern=r"^[a-z_]+\.[a-z_]+$")
+    action: ActionName
     arguments: Arguments = Field(default_factory=dict, alias="with")
     expect: Formula
     message: str = Field(min_length=1, max_length=200)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, JsonValue
 
 from core.errors import CountersignError, InvalidRequestError
 from core.expressions import ExpressionError, Types, compile_expression
-from core.records import Frozen
+from core.records import ActionName, Frozen
 from core.workflows.definition import Arguments
 from core.workflows.guardrails.base import World, Written
 from core.workflows.template import references, render
@@ -30,7 +30,7 @@ Formula = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_c
 class Reading(Frozen):
     """A `read` action with its arguments, which may hold `${parameters.…}`."""
 
-    action: str = Field(pattern=r"^[a-z_]+\.[a-z_]+$")
+    action: ActionName
     arguments: Arguments = Field(default_factory=dict, alias="with")
 
     async def look(self, world: World) -> dict[str, JsonValue]:

@@ -99,7 +99,7 @@ def test_a_file_becomes_a_record_whose_id_is_the_files_name(tmp_path: Path) -> N
             [
                 (
                     "note.yaml:11: steps.0.action: "
-                    r"String should match pattern '^[a-z_]+\.[a-z_]+$'."
+                    r"String should match pattern '^[a-z_]+(\.[a-z][a-z0-9-]*)?\.[a-z0-9_]+$'."
                 )
             ],
         ),
