@@ -37,7 +37,7 @@ class Account(Payload):
 class Repository(Payload):
     """The repository that something happened in."""
 
-    full_name: str
+    full_name: Annotated[str, StringConstraints(pattern=r"[A-Za-z0-9_]")]
     html_url: str = ""
     pushed_at: Moment | None = None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
@@ -21,7 +20,7 @@ from integrations.gitlab.payloads import (
     User,
 )
 from integrations.text import clip, tidy, web_address
-from integrations.webhooks import read_payload
+from integrations.webhooks import ARRIVAL, read_payload
 
 _NOTHING = "0" * 40
 _MAX_LABELS = 50
@@ -48,7 +47,7 @@ def push(origin: Origin, body: bytes) -> list[Event]:
     """`push`, of a branch or a tag.
 
     GitLab does not say when it happened: that is when a signed delivery was sent, else the newest
-    commit's time, else now.
+    commit's time, else when it arrived.
     """
     payload = read_payload(body, Push)
     repository = clip(payload.project.path_with_namespace, 300)
@@ -71,7 +70,7 @@ def push(origin: Origin, body: bytes) -> list[Event]:
         "url": web_address(compare if payload.project.web_url else ""),
     }
     title = f"{actor} {'deleted' if deleted else 'pushed'} {ref} of {repository}"
-    at = origin.sent or (head.timestamp if head else datetime.now(UTC))
+    at = origin.sent or (head.timestamp if head else ARRIVAL)
     return [origin.event("push", repository, title, attributes, at)]
 
 

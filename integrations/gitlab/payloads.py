@@ -9,7 +9,7 @@ import re
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from integrations.webhooks import Payload
 
@@ -38,7 +38,7 @@ class Delivery(Payload):
 class Project(Payload):
     """The project that something happened in."""
 
-    path_with_namespace: str
+    path_with_namespace: Annotated[str, StringConstraints(pattern=r"[A-Za-z0-9_]")]
     web_url: str = ""
 
 

@@ -18,7 +18,7 @@ from core.state import AIIntegration
 from integrations.gitlab import GitLabIntegration
 from integrations.gitlab.webhook import GitLabWebhook
 from integrations.standardwebhooks.signature import message_key
-from integrations.webhooks import MalformedDeliveryError, SignatureError
+from integrations.webhooks import ARRIVAL, MalformedDeliveryError, SignatureError
 from tests.support.intake import Intake, post
 from tests.support.source_cases import SourceCase, SourceChecks, lower
 
@@ -179,6 +179,7 @@ class TestEvents:
     def test_a_tag(self) -> None:
         (event,) = normalise(payload("tag_push"))
         assert (event.attributes["tag"], event.attributes["branch"]) == ("v2.4.0", "")
+        assert event.occurred_at == ARRIVAL  # it says nowhere when
 
     def test_a_signed_push_says_when(self) -> None:
         keys = (message_key(SecretStr(whsec("key")), "signing"),)
