@@ -26,6 +26,7 @@ SCHEDULE_PAUSE = "schedule.pause"
 SCHEDULE_RESUME = "schedule.resume"
 SCHEDULE_RUN = "schedule.run"
 SCHEDULE_REMOVE = "schedule.remove"
+DELIVERY_REPLAY = "webhook.replay"
 
 RUN_FORM = "form.run"
 PHRASE_FORM = "form.phrase"
@@ -53,6 +54,7 @@ PERSISTED_ACTIONS = SCHEDULE_ACTIONS | frozenset(
         RUNS_NEWEST,
         RUNS_OLDER,
         HOME_REFRESH,
+        DELIVERY_REPLAY,
     }
 )
 """Presses that are kept and then worked on."""

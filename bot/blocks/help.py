@@ -169,6 +169,20 @@ VERBS = (
             "schedules run nightly-prune",
         ),
     ),
+    Verb(
+        "webhooks",
+        "webhooks [list | show KEY | replay KEY]",
+        "Say how deliveries stand, show one that has failed, or have it processed again.",
+        (
+            "For those who administer every workflow. What looks like a secret is hidden.",
+            "Where several integrations have a KEY, write the integration before it.",
+        ),
+        (
+            "webhooks",
+            "webhooks show 72d3162e-cc78-11e3-81ab-4c9367dc0958",
+            "webhooks replay github 72d3162e-cc78-11e3-81ab-4c9367dc0958",
+        ),
+    ),
     Verb("models", "models", "List the models and which can run now."),
     Verb("status", "status", "Say whether everything works."),
 )

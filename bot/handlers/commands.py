@@ -12,6 +12,7 @@ from bot.blocks.layout import Content, dicts, paragraph, person, rich, text
 from bot.blocks.run_filter import RunFilter
 from bot.handlers.conversation import Conversation
 from bot.handlers.decisions import VERBS, Decisions
+from bot.handlers.deliveries import Deliveries
 from bot.handlers.items import PressItem
 from bot.handlers.lookups import LookUps
 from bot.handlers.people import People
@@ -53,6 +54,7 @@ class Commands:
         self._decisions = decisions
         self._conversation = conversation
         look, people = LookUps(services), People(services)
+        deliveries = Deliveries(services)
         self._look = look
         self._verbs: dict[str, Callable[[Typed], Awaitable[Content | None]]] = {
             "help": self._help,
@@ -66,6 +68,7 @@ class Commands:
             "workflows": lambda typed: look.workflows(typed.user, typed.place, typed.rest.strip()),
             "assistants": lambda _: look.assistants(),
             "schedules": self._schedules,
+            "webhooks": lambda typed: deliveries.typed(typed.user, typed.rest),
             "models": lambda _: look.models(),
             "status": lambda _: look.status(),
         }

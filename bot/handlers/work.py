@@ -6,6 +6,7 @@ from bot import names
 from bot.handlers.commands import Commands, Typed
 from bot.handlers.conversation import Conversation
 from bot.handlers.decisions import Decisions
+from bot.handlers.deliveries import Deliveries
 from bot.handlers.home import Home
 from bot.handlers.items import (
     CommandItem,
@@ -41,6 +42,7 @@ class SlackWork:
         self._mentions = Mentions(services, self._commands, self._decisions, self._conversation)
         self._home = Home(services)
         self._schedules = ScheduleCommands(services)
+        self._deliveries = Deliveries(services)
 
     async def handle(self, delivery: Delivery) -> None:
         """Do what was asked; may be called again after a crash.
@@ -71,6 +73,8 @@ class SlackWork:
                 await self._home.publish(item.user)
             case PressItem(action=names.RUNS_OLDER | names.RUNS_NEWEST):
                 await self._commands.page(item)
+            case PressItem(action=names.DELIVERY_REPLAY):
+                await self._deliveries.pressed(item)
             case PressItem(action=action) if action in names.SCHEDULE_ACTIONS:
                 await self._schedules.pressed(key, item)
             case PressItem():
