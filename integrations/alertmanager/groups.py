@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from core.records import Event
 from integrations.alertmanager.payloads import Alert, Group
 from integrations.text import clip, shorten, tidy, web_address
-from integrations.webhooks import in_utc
+from integrations.webhooks import digest, in_utc
 
 _MAX_LABELS = 64
 _MAX_FINGERPRINTS = 200
@@ -22,7 +22,9 @@ def event_of(source: str, group: Group) -> Event:
     when none does."""
     name = _label(group, "alertname") or "alert"
     summary = clip(_annotation(group, "summary") or _annotation(group, "message"), 500)
-    subject = shorten(clip(group.group_key, len(group.group_key)), 300)
+    subject = shorten(clip(group.group_key, len(group.group_key)), 300) or digest(
+        group.group_key.encode()
+    )
     times = [a.starts_at if a.status == "firing" else a.ends_at for a in group.current]
     return Event(
         id=f"{source}:{key_of(group)}",
