@@ -51,10 +51,12 @@ def attribute(name: str, value: JsonValue) -> JsonValue:
     """`value` made fit for an event; what is called `url` or `…_url` is a web address or empty."""
     if value is None:
         return ""
+    is_address = name == "url" or name.endswith("_url")
     if isinstance(value, str):
-        is_address = name == "url" or name.endswith("_url")
         return web_address(value) if is_address else tidy(value, 2000)
     if isinstance(value, list):
+        if is_address:
+            return [web_address(_plain(item)) for item in value[:_MOST_ITEMS]]
         return [clip(_plain(item), 300) for item in value[:_MOST_ITEMS]]
     if isinstance(value, bool | float):
         return value

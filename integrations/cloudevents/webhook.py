@@ -48,7 +48,7 @@ class CloudEventsWebhook(Webhook):
         return [self._event(event) for event in read_events(headers, body)]
 
     def _event(self, event: CloudEvent) -> Event:
-        subject = clip(event.subject or event.source, 2000)
+        subject = clip(event.subject, 2000) or clip(event.source, 2000) or self.id
         what = clip(event.type, 300)
         extensions = {
             name: attribute(name, value)

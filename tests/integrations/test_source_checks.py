@@ -1,4 +1,4 @@
-"""The checks that all sources share, on a sender that signs and on one with a token."""
+"""The checks that all sources share, on a sender that signs, one with a token, and Git's hook."""
 
 import hashlib
 import hmac
@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from integrations.alertmanager import AlertmanagerIntegration
+from integrations.git import GitIntegration
 from integrations.github import GitHubIntegration
+from tests.support.mutations import PAYLOADS
 from tests.support.source_cases import SourceCase, SourceChecks
+from tests.support.standard_webhooks import NEW_SECRET, SECRET, WRONG_SECRET, sign
 
 ALERTS = {
     "version": "4",
@@ -60,4 +63,19 @@ class TestToken(SourceChecks):
         secret_name="token",
         proofs=("Authorization",),
         signs_body=False,
+    )
+
+
+class TestHookOfGit(SourceChecks):
+    case = SourceCase(
+        integration=GitIntegration,
+        sign=sign,
+        body=(PAYLOADS / "git" / "push.json").read_bytes(),
+        kinds=("push",),
+        settings={"repositories": {"shop": {"path": "/nowhere/shop.git"}}},
+        proofs=("webhook-id", "webhook-timestamp", "webhook-signature"),
+        signs_time=True,
+        secret=SECRET,
+        new_secret=NEW_SECRET,
+        wrong_secret=WRONG_SECRET,
     )

@@ -1,14 +1,11 @@
 """Standard Webhooks, signed by the project's own Python library."""
 
-import base64
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from standardwebhooks.webhooks import Webhook as Sender
-from standardwebhooks.webhooks import hmac_data
 
 from core.errors import ConfigurationError
 from core.records import Event
@@ -18,28 +15,9 @@ from integrations.standardwebhooks import StandardWebhooksIntegration
 from integrations.standardwebhooks.webhook import StandardWebhook
 from integrations.webhooks import ARRIVAL, MalformedDeliveryError
 from tests.support.source_cases import SourceCase, SourceChecks
+from tests.support.standard_webhooks import ID, NEW_SECRET, SECRET, WRONG_SECRET, sign
 
 BODY = (Path(__file__).parent / "payloads/standardwebhooks/contact_created.json").read_bytes()
-ID = "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W"
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-NEW_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
-WRONG_SECRET = "whsec_plJ3nmyCDGBKInavdOK15jsl"
-
-
-def sign(secret: str, body: bytes, at: datetime) -> Mapping[str, str]:
-    seconds = str(int(at.timestamp()))
-    try:
-        signature = Sender(secret).sign(ID, at, body.decode())
-    except UnicodeDecodeError:  # `sign` takes texts only; this is what it does with their bytes
-        key = base64.b64decode(secret.removeprefix("whsec_"))
-        mac = hmac_data(key, f"{ID}.{seconds}.".encode() + body)
-        signature = f"v1,{base64.b64encode(mac).decode()}"
-    return {
-        "Content-Type": "application/json",
-        "webhook-id": ID,
-        "webhook-timestamp": seconds,
-        "webhook-signature": signature,
-    }
 
 
 def svix(secret: str, body: bytes, at: datetime) -> Mapping[str, str]:
