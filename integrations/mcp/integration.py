@@ -1,0 +1,157 @@
+"""The kind `mcp`."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from core.errors import ConfigurationError
+from core.records import Frozen, Idempotency
+from core.security.secrets import Secrets
+from core.state import AIIntegration
+from core.workflows.actions import Action, ActionError
+from integrations.base import (
+    Health,
+    Integration,
+    check_secret_names,
+    read_secret,
+    read_settings,
+)
+from integrations.credentials import Address, authorization
+from integrations.mcp.actions import CallTool, tool_action
+from integrations.mcp.session import McpServer, Program, Remote, Transport, require_approved
+from integrations.mcp.tools import ApprovedTool, ToolName
+
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
+
+
+class McpSettings(Frozen):
+    """Settings of the kind `mcp`: a server by `url` or `command`, and the tools that are approved.
+
+    Attributes:
+        url: of a server over streamable HTTP.
+        command: a program that speaks over its standard input and output: its path, then its
+            arguments.
+        directory: where the program runs, and its HOME.
+        environment: variables of the program.
+        timeout_s: seconds for one request.
+        tools: by the name that workflows use; others cannot be called.
+    """
+
+    url: Address | None = None
+    command: tuple[str, ...] = Field(default=(), max_length=64)
+    directory: Path = Path("/")
+    environment: dict[str, str] = Field(default_factory=dict, max_length=100)
+    timeout_s: float = Field(default=60.0, gt=0, le=3600)
+    tools: dict[ToolName, ApprovedTool] = Field(default_factory=dict, max_length=200)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.url is None) == (not self.command):
+            raise ValueError("give exactly one of 'url' and 'command'")
+        if self.command and not Path(self.command[0]).is_absolute():
+            raise ValueError("command: write the program's absolute path")
+        for name, tool in self.tools.items():
+            if tool.idempotency is Idempotency.KEYED:
+                raise ValueError(f"tools.{name}.idempotency: MCP has no keys: natural or none")
+        return self
+
+
+class McpIntegration(Integration):
+    """Calls the approved tools of one MCP server.
+
+    Secrets: over HTTP `token` (bearer); of a program, each becomes the variable of its name.
+    """
+
+    kind: ClassVar[str] = "mcp"
+
+    def __init__(
+        self, integration_id: str, server: McpServer, settings: McpSettings, tools: list[CallTool]
+    ) -> None:
+        self.id = integration_id
+        self.server = server
+        self._settings = settings
+        self._tools = tools
+
+    @classmethod
+    def create(cls, record: AIIntegration, secrets: Secrets) -> Self:
+        """See `Integration.create`."""
+        settings = read_settings(record, McpSettings)
+        transport = _transport(record, secrets, settings)
+        server = McpServer(f"the MCP server {record.id}", transport, settings.timeout_s)
+        tools: list[CallTool] = []
+        for name, tool in settings.tools.items():
+            try:
+                tools.append(tool_action(record.id, name, server, tool))
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"integrations/{record.id}.yaml: settings.tools.{name}: {error}."
+                ) from error
+        return cls(record.id, server, settings, tools)
+
+    def actions(self) -> Sequence[Action[Any]]:
+        """See `Integration.actions`."""
+        return tuple(self._tools)
+
+    async def health(self) -> Health:
+        """See `Integration.health`. A program is looked for, not started; a server is asked
+        whether its tools are still what was approved."""
+        if self._settings.command:
+            problem = _problem(Path(self._settings.command[0]))
+            return Health(ready=problem is None, detail=problem or "the program is there")
+        try:
+            offered = await self.server.offered()
+            for key, tool in self._settings.tools.items():
+                require_approved(self.server.name, tool.name or key, tool.digest, offered)
+        except ActionError as error:
+            return Health(ready=False, detail=str(error))
+        return Health(ready=True, detail="offers what was approved")
+
+
+def _transport(record: AIIntegration, secrets: Secrets, settings: McpSettings) -> Transport:
+    if settings.url is not None:
+        check_secret_names(record, frozenset({"token"}))
+        headers = authorization(record, secrets, None)
+        return Remote(url=settings.url, headers=headers)
+    file = f"integrations/{record.id}.yaml"
+    if problem := _problem(Path(settings.command[0])):
+        raise ConfigurationError(f"{file}: settings.command: {problem}.")
+    if not settings.directory.is_dir():
+        raise ConfigurationError(f"{file}: settings.directory: there is no {settings.directory}.")
+    return Program(
+        command=settings.command,
+        directory=settings.directory,
+        environment={**settings.environment, **_variables(record, secrets)},
+    )
+
+
+def _variables(record: AIIntegration, secrets: Secrets) -> Mapping[str, str]:
+    """The secrets, as the program gets them."""
+    variables = {}
+    for name in record.secrets:
+        if not _VARIABLE.fullmatch(name):
+            raise ConfigurationError(
+                f"integrations/{record.id}.yaml: secrets: '{name}' is the name of a variable that "
+                "the program gets: write it in capitals, such as API_TOKEN."
+            )
+        secret = read_secret(record, secrets, name)
+        if secret is not None:
+            variables[name] = secret.get_secret_value()
+    return variables
+
+
+def _problem(program: Path) -> str | None:
+    """What is wrong with it on this machine."""
+    if not program.is_file():
+        return f"there is no program {program}"
+    if not os.access(program, os.X_OK):
+        return f"{program} is not executable; run `chmod +x {program}`"
+    if program.stat().st_mode & stat.S_IWOTH:
+        return f"everybody can change {program}; run `chmod o-w {program}`"
+    return None
