@@ -97,7 +97,7 @@ class Other:
 def test_every_problem_has_its_line() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_all(
-            record("one", "gitlab"),
+            record("one", "teamcity"),
             record("two", "alertmanager"),
             record("three", "alertmanager", secrets={"token": "NOWHERE"}),
             record("four", "command", settings={}),
@@ -107,13 +107,13 @@ def test_every_problem_has_its_line() -> None:
     assert [line.split(":")[0] for line in lines] == [
         f"integrations/{name}.yaml" for name in ("one", "two", "three", "four", "five")
     ]
-    assert "there is no kind 'gitlab'; known: alertmanager, command, git" in lines[0]
+    assert "there is no kind 'teamcity'; known: alertmanager, " in lines[0]
     assert "add `token: NAME`" in lines[1]
     assert "set the environment variable NOWHERE" in lines[2]
 
 
 def test_what_is_disabled_is_not_looked_at() -> None:
-    integrations = load_all(record("one", "gitlab", enabled=False))
+    integrations = load_all(record("one", "teamcity", enabled=False))
     with pytest.raises(NotFoundError, match="Known integrations: none"):
         integrations.get("one")
 
