@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from core.records import Idempotency, Risk
-from core.workflows.actions import Action, ActionContext, ActionError, ActionResult
+from core.workflows.actions import (
+    Action,
+    ActionContext,
+    ActionError,
+    ActionResult,
+    OutcomeUnknownError,
+)
 from integrations.argocd.client import FINISHED, ArgoCD
 from integrations.argocd.payloads import Application, Deployed, Operation, OperationState
 from integrations.text import clip, tidy
@@ -116,7 +123,8 @@ class Sync(Action[SyncArguments]):
         _require_idle(app)
         before = app.status.operation_state
         request = _request(arguments, None) | {"dryRun": True}
-        await self._argocd.ask(app, "sync", request, idempotent=True)
+        with suppress(OutcomeUnknownError):  # whether it has begun is seen below
+            await self._argocd.ask(app, "sync", request)
         app = await self._argocd.until(
             app, lambda now: _is_new_dry_run(now, before), _DRY_RUN_S, "the dry run", ActionError
         )
@@ -129,7 +137,7 @@ class Sync(Action[SyncArguments]):
         if not _is_ours(app, context.key):
             _require_idle(app)
             request = _request(arguments, context.key)
-            await self._argocd.ask(app, "sync", request, idempotent=False)
+            await self._argocd.ask(app, "sync", request)
         app = await self._argocd.until(
             app, lambda now: _is_over(now, context.key), arguments.timeout_s, "the sync"
         )
@@ -187,13 +195,15 @@ class Rollback(Action[RollbackArguments]):
         app, to = await self._target(arguments)
         return f"{_state(app)}\nback to {_deployed(to)}"
 
-    async def execute(self, arguments: RollbackArguments, context: ActionContext) -> ActionResult:  # noqa: ARG002
+    async def execute(self, arguments: RollbackArguments, context: ActionContext) -> ActionResult:
         """See `Action.execute`."""
+        if context.repeated:
+            app = await self._argocd.get(arguments.application, arguments.app_namespace)
+            await self._argocd.until(app, _is_idle, arguments.timeout_s, "an earlier operation")
         app, to = await self._target(arguments)
         before = app.status.operation_state
         request: dict[str, JsonValue] = {"id": to.id, "prune": arguments.prune, "dryRun": False}
-        named = arguments.deployment is not None
-        await self._argocd.ask(app, "rollback", request, idempotent=named)
+        await self._argocd.ask(app, "rollback", request)
         app = await self._argocd.until(
             app, lambda now: _is_new(now, before), arguments.timeout_s, "the rollback"
         )
@@ -267,9 +277,13 @@ def _request(arguments: SyncArguments, key: str | None) -> dict[str, JsonValue]:
     return request
 
 
-def _require_idle(app: Application) -> None:
+def _is_idle(app: Application) -> bool:
     state = app.status.operation_state
-    if app.operation is not None or (state is not None and state.phase not in FINISHED):
+    return app.operation is None and (state is None or state.phase in FINISHED)
+
+
+def _require_idle(app: Application) -> None:
+    if not _is_idle(app):
         raise ActionError(f"{app.title} has an operation in progress: wait for its end.")
 
 

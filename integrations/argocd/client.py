@@ -74,10 +74,8 @@ class ArgoCD:
             )
         return app
 
-    async def ask(
-        self, app: Application, verb: str, request: dict[str, JsonValue], *, idempotent: bool
-    ) -> None:
-        """Start an operation.
+    async def ask(self, app: Application, verb: str, request: dict[str, JsonValue]) -> None:
+        """Start an operation. Not sent again by itself: the first may be in progress by then.
 
         Args:
             verb: `sync` or `rollback`.
@@ -93,7 +91,7 @@ class ArgoCD:
             "POST",
             f"/api/v1/applications/{app.metadata.name}/{verb}",
             data={**request, **placed},
-            idempotent=idempotent,
+            idempotent=False,
         )
 
     async def until(

@@ -12,11 +12,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, JsonValue, SecretStr
 
+from core.errors import ConfigurationError
 from core.workflows.actions import ActionError
 from integrations.base import Health
 from integrations.calling import RefusedError, SystemClient
+from integrations.credentials import header_value
 from integrations.kubernetes.payloads import Raw, Version
 from integrations.kubernetes.resources import POD
 
@@ -150,10 +152,11 @@ class KubernetesClient:
         if self._token_file is None:
             return {"Accept": _ACCEPT}
         try:
-            token = self._token_file.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
+            token = SecretStr(self._token_file.read_text(encoding="ascii").strip())
+            bearer = header_value(token, str(self._token_file))
+        except (OSError, UnicodeDecodeError, ConfigurationError) as error:
             raise ActionError(
-                f"There is no token in {self._token_file}: outside a cluster, set `url` or "
+                f"There is no usable token in {self._token_file}: outside a cluster, set `url` or "
                 "`kubeconfig` in the integration's file."
             ) from error
-        return {"Accept": _ACCEPT, "Authorization": f"Bearer {token}"}
+        return {"Accept": _ACCEPT, "Authorization": f"Bearer {bearer}"}

@@ -15,6 +15,7 @@ from core.state import AIIntegration
 from core.workflows.actions import Action
 from integrations.base import Health, Integration, check_secret_names, read_secret, read_settings
 from integrations.calling import SystemClient
+from integrations.credentials import header_value
 from integrations.kubernetes.access import Access, by_address, by_kubeconfig, in_cluster
 from integrations.kubernetes.client import KubernetesClient
 from integrations.kubernetes.logs import Logs
@@ -100,7 +101,8 @@ class KubernetesIntegration(Integration):
             raise ConfigurationError(f"integrations/{record.id}.yaml: settings.{error}") from error
         headers = {}
         if access.token is not None:
-            headers["Authorization"] = f"Bearer {access.token.get_secret_value()}"
+            where = f"integrations/{record.id}.yaml: the token"
+            headers["Authorization"] = f"Bearer {header_value(access.token, where)}"
         client = SystemClient(
             record.id, "Kubernetes", access.url, headers, settings.timeout_s, access.tls
         )

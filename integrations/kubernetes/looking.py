@@ -98,7 +98,8 @@ class Get(Action[GetArguments]):
         found = await self._client.get(path, AnyList, {"limit": str(_LISTED)})
         names: list[JsonValue] = [item.metadata.name for item in found.items]
         return ActionResult(
-            summary=f"{arguments.title}: {len(names)} found",
+            summary=f"{arguments.title}: {len(names)} found"
+            + (", and there are more" if found.metadata.more else ""),
             output=clip_lines("\n".join(map(str, names))),
             values={"names": names, "count": len(names)},
         )

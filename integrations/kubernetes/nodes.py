@@ -218,10 +218,8 @@ class Drain(Action[DrainArguments]):
         except RefusedError as error:
             if error.status not in _GONE:
                 raise
-        except UnavailableError as error:
-            return str(error)
-        except OutcomeUnknownError:
-            return None  # whether it goes is seen at the next look
+        except (UnavailableError, OutcomeUnknownError) as error:
+            return str(error)  # whether it goes all the same is seen at the next look
         return None
 
     async def _held(self, pod: Pod) -> str | None:
@@ -236,7 +234,10 @@ class Drain(Action[DrainArguments]):
         return None
 
     async def _still_there(self, node: str, pods: Sequence[Pod]) -> list[Pod]:
-        there = {pod.metadata.uid for pod in await self._pods(node)}
+        try:
+            there = {pod.metadata.uid for pod in await self._pods(node)}
+        except UnavailableError:
+            return list(pods)  # an API server that is away for a moment is asked again
         return [pod for pod in pods if pod.metadata.uid in there]
 
     @staticmethod

@@ -327,9 +327,16 @@ class Listed(Part):
     metadata: Metadata
 
 
+class ListMetadata(Part):
+    """Of a list; `more` is set where only its beginning was sent."""
+
+    more: str = Field(default="", alias="continue")
+
+
 class AnyList(Part):
     """A list of objects of any kind."""
 
+    metadata: ListMetadata = Field(default_factory=ListMetadata)
     items: tuple[Listed, ...] = ()
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.records import Idempotency, Risk
 from core.workflows.actions import Action, ActionContext, ActionError, ActionResult
+from integrations.calling import UnavailableError
 from integrations.kubernetes.client import KubernetesClient
 from integrations.kubernetes.payloads import Raw, Workload
 from integrations.kubernetes.resources import (
@@ -220,17 +221,21 @@ class Wait(Action[WaitArguments]):
         self._scope.check(arguments.namespace)
         deadline = time.monotonic() + arguments.timeout_s
         while True:
-            workload = await self._client.get(arguments.path, Workload)
-            now = progress(workload)
-            if now.done:
-                return ActionResult(
-                    summary=f"{workload.title} is rolled out: {now.said}",
-                    values={"replicas": workload.wanted, "ready": workload.ready},
-                )
-            if now.failed:
-                raise ActionError(f"{workload.title} does not get there: {now.said}.")
+            try:
+                workload = await self._client.get(arguments.path, Workload)
+                now = progress(workload)
+                if now.done:
+                    return ActionResult(
+                        summary=f"{workload.title} is rolled out: {now.said}",
+                        values={"replicas": workload.wanted, "ready": workload.ready},
+                    )
+                if now.failed:
+                    raise ActionError(f"{workload.title} does not get there: {now.said}.")
+                said = now.said
+            except UnavailableError as error:  # for a moment, as when its own node is drained
+                said = str(error).rstrip(".")
             if time.monotonic() > deadline:
                 raise ActionError(
-                    f"{workload.title} is not rolled out after {arguments.timeout_s} s: {now.said}."
+                    f"{arguments.title} is not rolled out after {arguments.timeout_s} s: {said}."
                 )
             await asyncio.sleep(self._poll_s)

@@ -97,6 +97,13 @@ class TestSync:
         assert (sent["dryRun"], sent["revision"]) == (True, "v2.0")
         assert len(standin.app["status"]["history"]) == 2
 
+    async def test_a_dry_run_whose_answer_is_lost(
+        self, standin: StandInArgoCD, integration: ArgoCDIntegration
+    ) -> None:
+        standin.drop_after_effect = True
+        assert "successfully synced" in await dry_run(integration, "sync", **SHOP)
+        assert len(standin.sent) == 1
+
     async def test_a_dry_run_that_fails(
         self, standin: StandInArgoCD, integration: ArgoCDIntegration
     ) -> None:
@@ -173,6 +180,19 @@ class TestRollback:
         assert rollback.idempotency_of(given) is Idempotency.NATURAL
         with pytest.raises(ActionError, match="its history has: 0, 1, 2"):
             await dry_run(integration, "rollback", **SHOP, deployment=9)
+
+    async def test_a_repeated_attempt_lets_the_first_end(
+        self, standin: StandInArgoCD, integration: ArgoCDIntegration
+    ) -> None:
+        rollback = named(integration, "rollback")
+        arguments = rollback.read({**SHOP, "deployment": 0})
+        standin.drop_after_effect = True
+        with pytest.raises(OutcomeUnknownError):
+            await rollback.execute(arguments, attempt())
+        await rollback.execute(arguments, attempt(repeated=True))
+
+        assert [sent["id"] for sent in standin.effects] == [0, 0]
+        assert standin.app["status"]["sync"]["revision"] == REVISIONS[0]
 
     @pytest.mark.parametrize("automated", [{}, {"prune": True}, {"enabled": True}])
     async def test_not_where_it_would_be_undone_at_once(

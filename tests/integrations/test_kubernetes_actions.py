@@ -1,5 +1,6 @@
 """The actions on a cluster: a stand-in that is held to the API that Kubernetes publishes."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from integrations.kubernetes import KubernetesIntegration
 from tests.support.intake import attempt
 from tests.support.kubernetes_api import TOKEN, StandInCluster, served, shop
 from tests.support.kubernetes_objects import pod
+from tests.support.until import until
 
 WEB: dict[str, JsonValue] = {"namespace": "shop", "name": "web"}
 
@@ -257,6 +259,14 @@ class TestWait:
         with pytest.raises(ActionError, match=f"not rolled out after 1 s: .*{said}"):
             await do(integration, "wait", **WEB, timeout_s=1)
 
+    async def test_through_a_restart_of_the_api_server(
+        self, cluster: StandInCluster, integration: KubernetesIntegration
+    ) -> None:
+        cluster.away = 4
+        result = await do(integration, "wait", **WEB)
+        assert "is rolled out" in result.summary
+        assert cluster.away == 0
+
     async def test_not_for_what_will_not_come(
         self, cluster: StandInCluster, integration: KubernetesIntegration
     ) -> None:
@@ -310,6 +320,17 @@ class TestNodes:
         result = await do(integration, "drain", node="node-1")
         assert result.values == {"evicted": 2}
         assert cluster.protected["web-a"] == 0
+
+    async def test_drain_survives_a_restart_of_the_api_server(
+        self, cluster: StandInCluster, integration: KubernetesIntegration
+    ) -> None:
+        cluster.stubborn.add("db-0")
+        draining = asyncio.create_task(do(integration, "drain", node="node-1"))
+        await until(lambda: len(cluster.changes) > 3, "evictions")
+        cluster.away = 4
+        await until(lambda: cluster.away == 0, "asked while away", 60)
+        cluster.stubborn.clear()
+        assert (await draining).values == {"evicted": 2}
 
     async def test_drain_says_what_is_left(
         self, cluster: StandInCluster, integration: KubernetesIntegration

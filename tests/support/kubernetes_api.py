@@ -70,6 +70,7 @@ class StandInCluster:
         stubborn: names of pods that stay after their eviction.
         stalled: the controllers do nothing.
         drop_after_effect: the connection breaks after the next change.
+        away: how many requests more are answered with 503.
     """
 
     def __init__(self) -> None:
@@ -82,6 +83,7 @@ class StandInCluster:
         self.stubborn: set[str] = set()
         self.stalled = False
         self.drop_after_effect = False
+        self.away = 0
         self.url = ""
 
     def add(self, *objects: Object) -> None:
@@ -110,6 +112,9 @@ class StandInCluster:
         self._hold(lambda: api().validate_request(described))
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return _problem(401, "Unauthorized", "Unauthorized")
+        if self.away:
+            self.away -= 1
+            return _problem(503, "ServiceUnavailable", "apiserver not ready")
         if not self._allowed(request):
             return _problem(403, "Forbidden", f"forbidden: {request.method} {request.path}")
         before = copy.deepcopy(self.objects)
