@@ -136,7 +136,7 @@ class CreateSilence(Action[SilenceArguments]):
         """See `Action.execute`."""
         self._check(arguments)
         mark = f"[{_MARK}{context.key}]"
-        if context.repeated and (made := await self._find(arguments, mark)):
+        if context.repeated and (made := await self._find(mark)):
             return self._result(arguments, made.id, made.ends_at, "are muted already")
         start = datetime.now(UTC)
         end = start + arguments.duration
@@ -158,9 +158,9 @@ class CreateSilence(Action[SilenceArguments]):
                 f"{spoken(arguments.duration)}."
             )
 
-    async def _find(self, arguments: SilenceArguments, mark: str) -> Silence | None:
+    async def _find(self, mark: str) -> Silence | None:
         """The silence that an earlier attempt made, which may have ended since."""
-        for silence in await self._api.silences(arguments.all):
+        for silence in await self._api.silences():
             if silence.comment.endswith(mark):
                 return silence
         return None

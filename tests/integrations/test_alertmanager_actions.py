@@ -113,7 +113,8 @@ class TestSilence:
     async def test_an_attempt_that_is_repeated_finds_its_own(self, running: Alertmanager) -> None:
         async with connected(running.url) as integration:
             create = action(integration, "silence")
-            arguments = create.read(silence())
+            conditions = ["severity!=none", 'instance=~"web-1|web-2"', "service!=other"]
+            arguments = create.read(silence(matchers=conditions))
             first = await create.execute(arguments, attempt())
             again = await create.execute(arguments, attempt(repeated=True))
             assert again.values["silence_id"] == first.values["silence_id"]
