@@ -45,8 +45,7 @@ class AlertmanagerApi:
         return sorted(answer.read(ApiAlerts).root, key=lambda alert: alert.starts_at)
 
     async def silences(self) -> tuple[Silence, ...]:
-        """All silences, with those that ended in the last days. Its `filter` is not used: it takes
-        a silence's patterns for values, and so does not find one by its own matchers."""
+        """All silences, with those that ended in the last days."""
         answer = await self.client.get("/api/v2/silences")
         return answer.read(Silences).root
 
