@@ -5,12 +5,13 @@ import hmac
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
 
 from core.errors import InvalidRequestError
 from core.records import Event
@@ -19,6 +20,7 @@ from core.state import AIIntegration
 from core.workflows.actions import Action, ActionError, OutcomeUnknownError
 from integrations.buildkite import BuildkiteIntegration
 from integrations.buildkite.webhook import BuildkiteWebhook
+from integrations.webhooks import SignatureError
 from tests.support.intake import attempt
 from tests.support.source_cases import SourceCase, SourceChecks
 
@@ -28,8 +30,8 @@ NEW_JOB = "0e53027b-521a-4c40-9042-47e72b3c63a3"
 
 
 def sign(secret: str, body: bytes, at: datetime) -> dict[str, str]:
-    """Written from https://buildkite.com/docs/apis/webhooks/pipelines#webhook-signature; Buildkite
-    publishes no vectors and no library."""
+    """Written from https://buildkite.com/docs/apis/webhooks/pipelines#webhook-signature; a vector
+    of Buildkite's own is below."""
     now = str(int(at.timestamp()))
     digest = hmac.new(secret.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()
     return {
@@ -65,6 +67,33 @@ class TestDeliveryWithToken(SourceChecks):
         signs_body=False,
         kinds=("ci.failed",),
     )
+
+
+def test_the_vector_of_buildkites_own_client() -> None:
+    """The ping, secret and signature of `TestValidatePayload` in buildkite/go-buildkite (MIT)."""
+    body = (
+        b'{"event":"ping","service":{"id":"c9f8372d-c0cd-43dc-9274-768a875cf6ca","provider":"webho'
+        b'ok","settings":{"url":"https://server.com/webhooks"}},"organization":{"id":"49801950-1df0'
+        b'-474f-bb56-ad6a930c5cb9","graphql_id":"T3JnYW5pemF0aW9uLS0tZTBmMzk3MgsTksGkxOWYtZTZjNzczZ'
+        b'TJiYjEy","url":"https://api.buildkite.com/v2/organizations/acme-inc","web_url":"https://b'
+        b'uildkite.com/acme-inc","name":"ACME Inc","slug":"acme-inc","agents_url":"https://api.buil'
+        b'dkite.com/v2/organizations/acme-inc/agents","emojis_url":"https://api.buildkite.com/v2/or'
+        b'ganizations/acme-inc/emojis","created_at":"2021-02-03T20:34:10.486Z","pipelines_url":"htt'
+        b'ps://api.buildkite.com/v2/organizations/acme-inc/pipelines"},"sender":{"id":"c9f8372d-c0c'
+        b'd-43dc-9269-bcbb7f308e3f","name":"ACME Man"}}'
+    )
+    signature = "582d496ac2d869dd97a3101c4cda346288c49a742592daf582ec64c86449f79c"
+    headers = {"x-buildkite-signature": f"timestamp=1642080837,signature={signature}"}
+    sent = datetime.fromtimestamp(1642080837, UTC)
+    webhook = BuildkiteWebhook(
+        "buildkite", (SecretStr("29b1ff5779c76bd48ba6705eb99ff970"),), signed=True
+    )
+    assert webhook.verify(headers, body, sent).subject == ""
+    assert webhook.normalise(headers, body) == []
+    with pytest.raises(SignatureError, match="clock"):
+        webhook.verify(headers, body, sent + timedelta(minutes=6))
+    with pytest.raises(SignatureError, match="wrong"):
+        webhook.verify(headers, body.replace(b"ACME Man", b"ACME Men"), sent)
 
 
 def events(name: str, **changed: dict[str, Any]) -> list[Event]:
