@@ -252,6 +252,14 @@ class TestRevert:
         assert "e" * 40 in preview
         assert opened == []
 
+    async def test_on_an_enterprise_server(
+        self, described: DescribedGitHub, pull: PullRequest, opened: list[dict[str, Any]]
+    ) -> None:
+        async with connected(f"{described.url}/api/v3", TOKEN) as integration:
+            revert = action(integration, "github.revert")
+            await revert.execute(revert.read(self.arguments(pull)), attempt())
+        assert len(opened) == 1
+
     async def test_one_that_is_not_merged(self, revert: Action[Any], pull: PullRequest) -> None:
         with pytest.raises(ActionError, match="not merged"):
             await revert.preview(revert.read(self.arguments(pull)))

@@ -104,10 +104,10 @@ def graphql_schema() -> GraphQLSchema:
 class _Request:
     """A request as openapi-core wants it."""
 
-    def __init__(self, request: web.Request, body: bytes) -> None:
+    def __init__(self, request: web.Request, path: str, body: bytes) -> None:
         self.host_url = f"http://{request.host}"
-        self.path = request.path
-        self.full_url_pattern = self.host_url + request.path
+        self.path = path
+        self.full_url_pattern = self.host_url + path
         self.method = request.method.lower()
         self.body = body or None
         self.content_type = request.content_type
@@ -160,11 +160,13 @@ class DescribedGitHub:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """One request."""
-        self.requests.append(f"{request.method} {request.path}")
+        # An Enterprise Server has REST below /api/v3, and GraphQL at /api/graphql.
+        path = request.path.removeprefix("/api/v3").removeprefix("/api")
+        self.requests.append(f"{request.method} {path}")
         body = await request.read()
-        described = _Request(request, body)
+        described = _Request(request, path, body)
         data = json.loads(body) if body else None
-        if request.path == "/graphql":
+        if path == "/graphql":
             self._hold_graphql(data)
         else:
             self._hold(lambda: self._api.validate_request(described))
@@ -176,8 +178,8 @@ class DescribedGitHub:
                 status=status, headers=headers, text=body, content_type="application/json"
             )
         if answer := self.answers.get(self.requests[-1]):
-            status, data = answer(data["variables"] if request.path == "/graphql" else data)
-            if request.path != "/graphql":
+            status, data = answer(data["variables"] if path == "/graphql" else data)
+            if path != "/graphql":
                 given = _Answer(status, data)
                 self._hold(lambda: self._api.validate_response(described, given))
             if self.drop_after_effect and request.method != "GET" and request.transport:
@@ -185,7 +187,7 @@ class DescribedGitHub:
             if status == 204:
                 return web.Response(status=204)
             return web.json_response(data, status=status)
-        if not request.path.startswith(f"/repos/{self.repository}/actions/runs/{self.run['id']}"):
+        if not path.startswith(f"/repos/{self.repository}/actions/runs/{self.run['id']}"):
             return web.json_response({"message": "Not Found", "status": "404"}, status=404)
         status, data = 200, self.run
         if request.method == "POST":
