@@ -24,14 +24,19 @@ from core.workflows.actions import ActionRegistry
 from core.workflows.describe import describe
 from core.workflows.guardrails import kinds
 from core.workflows.guardrails.base import Written
+from integrations.alertmanager.integration import AlertmanagerSettings
 from integrations.base import read_settings
 from integrations.command.integration import CommandSettings
 from integrations.git.integration import GitSettings
 from integrations.github.integration import GitHubSettings
 from integrations.gitlab.integration import GitLabSettings
+from integrations.grafana.integration import GrafanaSettings
 from integrations.http.actions import HttpRequest
 from integrations.http.integration import HttpSettings
 from integrations.http.request import Host
+from integrations.pagerduty.integration import PagerDutySettings
+from integrations.prometheus.integration import PrometheusSettings
+from integrations.sentry.integration import SentrySettings
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
@@ -53,11 +58,16 @@ _IDENTIFIED: dict[str, type[BaseModel]] = {
     "modality": AIModel,
 }
 _SETTINGS: dict[str, type[BaseModel]] = {
+    "alertmanager": AlertmanagerSettings,
     "command": CommandSettings,
     "git": GitSettings,
     "github": GitHubSettings,
     "gitlab": GitLabSettings,
+    "grafana": GrafanaSettings,
     "http": HttpSettings,
+    "pagerduty": PagerDutySettings,
+    "prometheus": PrometheusSettings,
+    "sentry": SentrySettings,
 }
 
 
