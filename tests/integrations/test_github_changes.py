@@ -335,6 +335,14 @@ class TestDispatch:
         assert result.values["run_id"] == 700
         assert dispatch.idempotency_of(arguments) is Idempotency.NONE
 
+    async def test_a_branch_with_a_slash(
+        self, described: DescribedGitHub, dispatch: Action[Any], runs: list[dict[str, Any]]
+    ) -> None:
+        path = f"GET {REPO}/commits/release%2F1.2"
+        described.answers[path] = described.answers[f"GET {REPO}/commits/main"]
+        preview = await dispatch.preview(dispatch.read(self.arguments(ref="release/1.2")))
+        assert preview == f"CI on release/1.2, commit {SHA}"
+
     async def test_with_a_key_a_repeated_attempt_finds_its_run(
         self, described: DescribedGitHub, dispatch: Action[Any], runs: list[dict[str, Any]]
     ) -> None:

@@ -161,7 +161,7 @@ class DescribedGitHub:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """One request."""
         # An Enterprise Server has REST below /api/v3, and GraphQL at /api/graphql.
-        path = request.path.removeprefix("/api/v3").removeprefix("/api")
+        path = request.rel_url.raw_path.removeprefix("/api/v3").removeprefix("/api")
         self.requests.append(f"{request.method} {path}")
         body = await request.read()
         described = _Request(request, path, body)
