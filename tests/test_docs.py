@@ -25,6 +25,7 @@ from core.workflows.describe import describe
 from core.workflows.guardrails import kinds
 from core.workflows.guardrails.base import Written
 from integrations.alertmanager.integration import AlertmanagerSettings
+from integrations.argocd.integration import ArgoCDSettings
 from integrations.base import read_settings
 from integrations.command.integration import CommandSettings
 from integrations.git.integration import GitSettings
@@ -34,6 +35,7 @@ from integrations.grafana.integration import GrafanaSettings
 from integrations.http.actions import HttpRequest
 from integrations.http.integration import HttpSettings
 from integrations.http.request import Host
+from integrations.kubernetes.integration import KubernetesSettings
 from integrations.pagerduty.integration import PagerDutySettings
 from integrations.prometheus.integration import PrometheusSettings
 from integrations.sentry.integration import SentrySettings
@@ -58,6 +60,7 @@ _IDENTIFIED: dict[str, type[BaseModel]] = {
     "modality": AIModel,
 }
 _SETTINGS: dict[str, type[BaseModel]] = {
+    "argocd": ArgoCDSettings,
     "alertmanager": AlertmanagerSettings,
     "command": CommandSettings,
     "git": GitSettings,
@@ -65,6 +68,7 @@ _SETTINGS: dict[str, type[BaseModel]] = {
     "gitlab": GitLabSettings,
     "grafana": GrafanaSettings,
     "http": HttpSettings,
+    "kubernetes": KubernetesSettings,
     "pagerduty": PagerDutySettings,
     "prometheus": PrometheusSettings,
     "sentry": SentrySettings,
