@@ -215,6 +215,21 @@ class TestMerge:
             await merge.execute(merge.read(REQUEST), attempt())
         assert server.effects == []
 
+    async def test_a_pipeline_of_the_merged_result(
+        self, server: SmallGitLab, merge: Action[Any]
+    ) -> None:
+        server.request["head_pipeline"]["sha"] = server.merged_result["id"]
+        assert await merge.preview(merge.read(REQUEST))
+
+    async def test_a_pipeline_of_an_older_head(
+        self, server: SmallGitLab, merge: Action[Any]
+    ) -> None:
+        server.request["head_pipeline"]["sha"] = server.merged_result["id"]
+        server.merged_result["parent_ids"] = ["c" * 40, "b" * 40]
+        with pytest.raises(ActionError, match=f"is of another commit, {'d' * 40}"):
+            await merge.execute(merge.read(REQUEST), attempt())
+        assert server.effects == []
+
     async def test_without_a_pipeline_only_where_that_is_said(
         self, server: SmallGitLab, merge: Action[Any]
     ) -> None:

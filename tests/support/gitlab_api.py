@@ -25,6 +25,7 @@ class SmallGitLab:
     """A running server with one project: one pipeline, one job, one merge request.
 
     Attributes:
+        merged_result: what the head merged into its target would be, as a commit.
         requests: method, decoded path and parameters of each request, in order.
         drop_after_effect: the connection breaks after something was changed.
         failing: when set, the status that every request is answered.
@@ -74,6 +75,9 @@ class SmallGitLab:
             "web_url": f"{_WEB}/merge_requests/7",
         }
     )
+    merged_result: dict[str, Any] = field(
+        default_factory=lambda: {"id": "d" * 40, "parent_ids": ["c" * 40, SHA]}
+    )
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
     drop_after_effect: bool = False
     failing: int | None = None
@@ -112,6 +116,10 @@ class SmallGitLab:
             f"POST {project}/pipelines/31/cancel": lambda: self._move(200, "canceled"),
             f"GET {project}/jobs/796": lambda: (200, self.job),
             f"POST {project}/jobs/796/play": lambda: self._play(body or {}),
+            f"GET {project}/repository/commits/{self.merged_result['id']}": lambda: (
+                200,
+                self.merged_result,
+            ),
             f"GET {project}/merge_requests/7": lambda: (200, self.request),
             f"PUT {project}/merge_requests/7/merge": lambda: self._merge(body or {}),
         }

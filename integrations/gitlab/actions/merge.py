@@ -6,6 +6,7 @@ https://docs.gitlab.com/api/merge_requests/#merge-a-merge-request
 from __future__ import annotations
 
 from typing import Annotated, ClassVar
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -49,6 +50,14 @@ class HeadPipeline(BaseModel):
     sha: str
     status: str
     web_url: str = ""
+
+
+class CommitState(BaseModel):
+    """A commit as the API shows it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    parent_ids: tuple[str, ...] = ()
 
 
 class RequestState(BaseModel):
@@ -98,7 +107,7 @@ class MergeMergeRequest(Action[MergeArguments]):
         request = await self._request(arguments)
         if request.state == "merged":
             return f"{clip(request.title, 300)}\nis merged already\n{web_address(request.web_url)}"
-        pipeline = self._check(arguments, request)
+        pipeline = await self._check(arguments, request)
         return (
             f"{clip(request.title, 300)}\n{clip(request.source_branch, 250)} into "
             f"{clip(request.target_branch, 250)}, commit {arguments.sha}\npipeline: {pipeline}\n"
@@ -110,7 +119,7 @@ class MergeMergeRequest(Action[MergeArguments]):
         request = await self._request(arguments)
         if self._done(arguments, request):
             return self._result(arguments, request, already=True)
-        self._check(arguments, request)
+        await self._check(arguments, request)
         data: dict[str, str | bool] = {"sha": arguments.sha}
         if arguments.squash is not None:
             data["squash"] = arguments.squash
@@ -155,8 +164,7 @@ class MergeMergeRequest(Action[MergeArguments]):
         self._scope.check(arguments.project)
         return (await self._client.get(arguments.request)).read(RequestState)
 
-    @staticmethod
-    def _check(arguments: MergeArguments, request: RequestState) -> str:
+    async def _check(self, arguments: MergeArguments, request: RequestState) -> str:
         """The state of its pipeline in a few words.
 
         Raises:
@@ -184,6 +192,7 @@ class MergeMergeRequest(Action[MergeArguments]):
             raise ActionError(
                 f"No pipeline has run for {name}: wait for it, or say `without_pipeline: true`."
             )
+        await self._check_commit(arguments, pipeline)
         status = clip(pipeline.status, 40)
         going = arguments.when_pipeline_succeeds and pipeline.status in _GOING
         if pipeline.status != "success" and not going:
@@ -191,3 +200,17 @@ class MergeMergeRequest(Action[MergeArguments]):
                 f"The pipeline of {name} is {status}: {web_address(pipeline.web_url)}"
             )
         return status
+
+    async def _check_commit(self, arguments: MergeArguments, pipeline: HeadPipeline) -> None:
+        """A pipeline of an older head says nothing; one of the merged result is of a commit whose
+        parents are the target and the head."""
+        if pipeline.sha == arguments.sha:
+            return
+        answer = await self._client.get(
+            f"{arguments.path}/repository/commits/{quote(pipeline.sha, safe='')}"
+        )
+        if arguments.sha not in answer.read(CommitState).parent_ids:
+            raise ActionError(
+                f"The latest pipeline of {arguments.project}!{arguments.number} is of another "
+                f"commit, {clip(pipeline.sha, 64)}: wait for that of {arguments.sha[:12]}."
+            )
