@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from pydantic import ValidationError
+
 from core.automation import AITrigger, Grouping, event_scope
 from core.errors import InvalidRequestError
 from core.ports import Announcement, PostedMessage, PresentationError, Teller
@@ -73,11 +75,15 @@ class Storms:
             try:
                 if storm.message is not None and storm.thread is not None:
                     listed = await self._draw(storm, storm.message, storm.thread, over)
+            except ValidationError as error:  # an older version of Countersign has stored it
+                _log.warning("storm %s of %s cannot be drawn: %s", storm.id, storm.trigger, error)
             except PresentationError as error:
                 _log.warning("storm %s of %s is not drawn: %s", storm.id, storm.trigger, error)
                 if now < storm.ends_at + _GIVEN_UP_AFTER:
                     continue  # when the lease has ended, again
-            await self._store.drawn(storm, listed, closed=over)
+            ended = over and await self._store.drawn(storm, listed, closed=True)
+            if not ended:  # or, by another replica's clock, an event came in time
+                await self._store.drawn(storm, listed, closed=False)
 
     async def _draw(self, storm: Storm, message: str, thread: str, over: bool) -> int:
         """Change the message, list in the thread; how many are listed."""

@@ -21,6 +21,7 @@ from core.workflows.actions import ActionError, OutcomeUnknownError
 from integrations import calling
 from integrations.calling import RefusedError, SystemClient, UnavailableError
 from tests.support.processes import free_port
+from tests.support.until import until
 
 Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -352,6 +353,26 @@ async def test_a_system_that_fails_again_and_again_is_left_alone_for_a_while(
     for _ in range(3):
         await client.call("POST", "/x")
     assert len(system.asked) == 9
+
+
+async def test_a_system_for_which_callers_stop_waiting_is_left_alone_too(
+    system: System, client: SystemClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system.answers(stalls)
+    for number in range(1, 6):
+        call = asyncio.create_task(client.get("/x"))
+        await until(lambda: len(system.asked) == number, "it is asked")  # noqa: B023
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    with pytest.raises(UnavailableError, match="left alone"):
+        await client.get("/x")
+    assert len(system.asked) == 5
+
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + 31)
+    system.answers(says(200, "{}"))
+    assert (await client.get("/x")).status == 200
 
 
 @pytest.mark.parametrize("reply", [says(404), says(429), says(503, Retry_After="60"), floods])

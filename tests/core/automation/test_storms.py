@@ -246,6 +246,40 @@ async def test_a_message_that_is_gone_is_not_drawn_for_ever(
     assert await here.storms.claim(here.clock.now + timedelta(days=1), timedelta(0)) == []
 
 
+async def test_an_event_that_came_in_time_by_another_clock_keeps_the_storm_open(
+    database: Database, tmp_path: Path
+) -> None:
+    here = replicas(database, tmp_path, group={"window": "1m"})
+    for number in range(7):
+        await here.handle(alert(number))
+    before = here.clock.now
+    here.clock.forward(seconds=61)
+    (storm,) = await here.storms.claim(here.clock.now, timedelta(seconds=0))
+    late = await here.storms.count(
+        "alerts", "", alert(7), "#ops", timedelta(minutes=1), before + timedelta(seconds=59)
+    )
+    assert late.storm.id == storm.id
+    assert not await here.storms.drawn(storm, 7, closed=True)
+    await here.look()
+    (told,) = here.room.announced.values()
+    assert told.title == "8 alerts, 8 services"
+
+
+async def test_a_message_that_an_older_version_has_stored_ends_nothing_but_itself(
+    database: Database, tmp_path: Path
+) -> None:
+    here = replicas(database, tmp_path, group={"window": "1m"})
+    counted = await here.storms.count(
+        "alerts", "", alert(0), "#ops", timedelta(minutes=1), here.clock.now
+    )
+    await here.storms.announced(counted.storm.id, "C1", "9.0", "9.0", {"unheard": "of"})
+    await here.look()
+    here.clock.forward(minutes=2)
+    await here.look()
+    await here.handle(alert(1))
+    assert len(here.room.announced) == 1
+
+
 async def test_what_has_been_over_for_a_month_is_forgotten(
     database: Database, tmp_path: Path
 ) -> None:
