@@ -16,6 +16,9 @@ from integrations.base import read_secret
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$", max_length=300)]
 """The URL that an API is below."""
 
+Username = Annotated[str, StringConstraints(pattern=r"^[^:\x00-\x1f]+$", max_length=200)]
+"""A user of basic authentication: RFC 7617 allows no colon in it."""
+
 
 def authorization(
     record: AIIntegration,

@@ -26,7 +26,7 @@ from integrations.base import (
     require_secrets,
 )
 from integrations.calling import SystemClient
-from integrations.credentials import Address, authorization
+from integrations.credentials import Address, Username, authorization
 from integrations.webhooks import DEFAULT_MAX_BYTES
 
 _API_SECRETS = ("api_token", "api_password")
@@ -50,7 +50,7 @@ class AlertmanagerSettings(Frozen):
     max_bytes: int = Field(default=DEFAULT_MAX_BYTES, ge=1024, le=32 * 1024 * 1024)
     url: Address | None = None
     web_url: Address | None = None
-    username: str | None = Field(default=None, min_length=1, max_length=200)
+    username: Username | None = None
     timeout_s: float = Field(default=20.0, gt=0, le=300)
     silence_labels: dict[LabelName, Patterns] = Field(default_factory=dict, max_length=20)
     longest_silence: Duration = Field(

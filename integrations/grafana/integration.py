@@ -21,7 +21,7 @@ from integrations.base import (
     read_settings,
 )
 from integrations.calling import SystemClient
-from integrations.credentials import Address, header_value
+from integrations.credentials import Address, Username, header_value
 from integrations.grafana.actions import Annotate, GrafanaApi, ShowPanel
 from integrations.grafana.webhook import GrafanaWebhook, Proof
 from integrations.webhooks import DEFAULT_MAX_BYTES
@@ -46,7 +46,7 @@ class GrafanaSettings(Frozen):
 
     url: Address | None = None
     web_url: Address | None = None
-    username: str | None = Field(default=None, min_length=1, max_length=200)
+    username: Username | None = None
     signature_header: HeaderName = "x-grafana-alerting-signature"
     timestamp_header: HeaderName | None = None
     dashboards: tuple[str, ...] = Field(default=(), max_length=200)

@@ -13,7 +13,7 @@ from core.state import AIIntegration
 from core.workflows.actions import Action
 from integrations.base import Health, Integration, check_secret_names, read_settings
 from integrations.calling import SystemClient
-from integrations.credentials import Address, authorization
+from integrations.credentials import Address, Username, authorization
 from integrations.prometheus.actions import Prometheus, Query, QueryRange
 
 
@@ -30,7 +30,7 @@ class PrometheusSettings(Frozen):
 
     url: Address
     web_url: Address | None = None
-    username: str | None = Field(default=None, min_length=1, max_length=200)
+    username: Username | None = None
     timeout_s: float = Field(default=20.0, gt=0, le=300)
     max_series: int = Field(default=50, ge=1, le=1000)
 

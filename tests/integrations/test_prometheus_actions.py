@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from core.errors import ConfigurationError, InvalidRequestError
+from core.expressions import ExpressionError, compile_expression
 from core.records import Idempotency, Risk
 from core.security.secrets import Secrets
 from core.state import AIIntegration
@@ -87,6 +88,23 @@ class TestTheRealProgram:
         assert one.link == f"{running.url}/graph?g0.expr=sum%28requests_total%29%20%2F%202&g0.tab=1"
         assert health.ready
         assert health.detail == "answers queries"
+
+    async def test_a_guardrail_over_no_data_does_not_pass(self, running: RunningPrometheus) -> None:
+        """As a precondition evaluates `expect`, with what a run would keep."""
+        async with connected(running.url) as integration:
+            query = action(integration)
+
+            async def holds(expression: str, expect: str) -> bool:
+                result = await query.execute(query.read({"query": expression}), attempt())
+                scope = {"values": result.values, "parameters": {}}
+                return compile_expression(expect, None).holds(scope)
+
+            assert await holds("vector(0.04)", "values.value < 0.05")
+            assert await holds("vector(1)", "values.value == 1 && values.count == 1")
+            assert not await holds("vector(0.06)", "values.value < 0.05")
+            for nothing in ("absent_metric", "vector(0) / 0", "vector(-1) / 0"):
+                with pytest.raises(ExpressionError):
+                    await holds(nothing, "values.value < 0.05")
 
     async def test_shows_the_course_of_a_value(self, running: RunningPrometheus) -> None:
         async with connected(running.url) as integration:
@@ -264,6 +282,7 @@ class TestArguments:
             ({}, {}, r"settings\.url"),
             ({"url": "prometheus:9090"}, {}, r"settings\.url"),
             ({"url": "http://p", "username": "ops"}, {}, "of use together only"),
+            ({"url": "http://p", "username": "a:b"}, {"password": "P"}, r"settings\.username"),
             ({"url": "http://p"}, {"password": "P"}, "of use together only"),
             ({"url": "http://p"}, {"token": "T", "password": "P"}, "not both"),
             ({"url": "http://p"}, {"token": "LINES"}, "cannot stand in a header"),
