@@ -27,6 +27,8 @@ from core.workflows.guardrails.base import Written
 from integrations.alertmanager.integration import AlertmanagerSettings
 from integrations.argocd.integration import ArgoCDSettings
 from integrations.base import read_settings
+from integrations.buildkite.integration import BuildkiteSettings
+from integrations.circleci.integration import CircleCISettings
 from integrations.command.integration import CommandSettings
 from integrations.git.integration import GitSettings
 from integrations.github.integration import GitHubSettings
@@ -35,6 +37,7 @@ from integrations.grafana.integration import GrafanaSettings
 from integrations.http.actions import HttpRequest
 from integrations.http.integration import HttpSettings
 from integrations.http.request import Host
+from integrations.jenkins.integration import JenkinsSettings
 from integrations.kubernetes.integration import KubernetesSettings
 from integrations.pagerduty.integration import PagerDutySettings
 from integrations.prometheus.integration import PrometheusSettings
@@ -62,12 +65,15 @@ _IDENTIFIED: dict[str, type[BaseModel]] = {
 _SETTINGS: dict[str, type[BaseModel]] = {
     "argocd": ArgoCDSettings,
     "alertmanager": AlertmanagerSettings,
+    "buildkite": BuildkiteSettings,
+    "circleci": CircleCISettings,
     "command": CommandSettings,
     "git": GitSettings,
     "github": GitHubSettings,
     "gitlab": GitLabSettings,
     "grafana": GrafanaSettings,
     "http": HttpSettings,
+    "jenkins": JenkinsSettings,
     "kubernetes": KubernetesSettings,
     "pagerduty": PagerDutySettings,
     "prometheus": PrometheusSettings,

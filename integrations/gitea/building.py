@@ -28,7 +28,7 @@ def workflow_run(origin: Origin, body: bytes) -> list[Event]:
         outcome = None
     if outcome is None:
         return []
-    at = when("WorkflowRunEvent", run.completed_at, run.started_at, payload.repository.updated_at)
+    at = when(run.completed_at, run.started_at, payload.repository.updated_at)
     repository = clip(payload.repository.full_name, 200)
     name = clip(payload.workflow.name if payload.workflow else "", 200) or _file(run.path)
     branch = clip(run.head_branch, 250)
@@ -57,7 +57,7 @@ def action_run(origin: Origin, body: bytes) -> list[Event]:
     run, outcome = payload.run, _ACTIONS.get(payload.action)
     if outcome is None:
         return []
-    at = when("ActionRunEvent", run.stopped, run.updated)
+    at = when(run.stopped, run.updated)
     repository, branch = clip(run.repository.full_name, 200), clip(run.prettyref, 250)
     name = _file(run.workflow_id)
     attributes: dict[str, JsonValue] = {
@@ -83,7 +83,7 @@ def status(origin: Origin, body: bytes) -> list[Event]:
     outcome = _STATES.get(payload.state)
     if outcome is None:
         return []
-    at = when("StatusEvent", payload.updated_at, payload.created_at)
+    at = when(payload.updated_at, payload.created_at)
     repository, sha = clip(payload.repository.full_name, 200), clip(payload.sha, 64)
     name = clip(payload.context, 200)
     attributes: dict[str, JsonValue] = {

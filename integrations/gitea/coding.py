@@ -33,7 +33,7 @@ def push(origin: Origin, body: bytes) -> list[Event]:
     repository = clip(payload.repository.full_name, 200)
     commits = payload.commits or ()
     head = payload.head_commit or (commits[0] if commits else None)
-    at = when("PushEvent", payload.repository.updated_at, head.timestamp if head else None)
+    at = when(payload.repository.updated_at, head.timestamp if head else None)
     what, _, ref = clip(payload.ref, 250).removeprefix("refs/").partition("/")
     deleted, created = not payload.after.strip("0"), not payload.before.strip("0")
     actor = login(payload.pusher, payload.sender)
@@ -62,7 +62,7 @@ def pull_request(origin: Origin, body: bytes) -> list[Event]:
     payload = read_payload(body, PullRequestEvent)
     pull = payload.pull_request
     where = _name(payload.repository, pull.number)
-    at = when("PullRequestEvent", pull.updated_at, payload.repository.updated_at)
+    at = when(pull.updated_at, payload.repository.updated_at)
     attributes = _pull(payload)
 
     def told(word: str, *, also: bool = False) -> Event:
@@ -83,7 +83,7 @@ def issue(origin: Origin, body: bytes) -> list[Event]:
     """`issue.<Gitea's action>`, such as `issue.opened` and `issue.closed`."""
     payload = read_payload(body, IssueEvent)
     where = _name(payload.repository, payload.issue.number)
-    at = when("IssueEvent", payload.issue.updated_at, payload.repository.updated_at)
+    at = when(payload.issue.updated_at, payload.repository.updated_at)
     title = f"{where} {payload.action.replace('_', ' ')}: {payload.issue.title}"
     return [origin.event(f"issue.{payload.action}", where, title, _issue(payload), at)]
 
@@ -94,7 +94,7 @@ def comment(origin: Origin, body: bytes) -> list[Event]:
     if payload.action != "created":
         return []
     where, said = _name(payload.repository, payload.issue.number), payload.comment
-    at = when("CommentEvent", said.created_at, payload.issue.updated_at)
+    at = when(said.created_at, payload.issue.updated_at)
     attributes = _issue(payload) | {
         "comment": tidy(said.body, 1000),
         "url": web_address(said.html_url),
@@ -113,7 +113,7 @@ def release(origin: Origin, body: bytes) -> list[Event]:
         return []
     given = payload.release
     repository, tag = clip(payload.repository.full_name, 200), clip(given.tag_name, 250)
-    at = when("ReleaseEvent", given.published_at, payload.repository.updated_at)
+    at = when(given.published_at, payload.repository.updated_at)
     attributes: dict[str, JsonValue] = {
         "repository": repository,
         "tag": tag,

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from core.records import Event
 from integrations.gitea.payloads import Account
 from integrations.text import clip, shorten
-from integrations.webhooks import MalformedDeliveryError, in_utc
+from integrations.webhooks import ARRIVAL, in_utc
 
 _UNSET = datetime(1971, 1, 1, tzinfo=UTC)
 """Times before are how Go writes that there is none (year 1, or 1970)."""
@@ -49,17 +49,10 @@ class Origin(NamedTuple):
         )
 
 
-def when(model: str, *candidates: datetime | None) -> datetime:
-    """The first that is a time at all, in UTC.
-
-    Raises:
-        MalformedDeliveryError: none is; `model` is named.
-    """
+def when(*candidates: datetime | None) -> datetime:
+    """The first that is a time at all, in UTC; else that of the delivery's arrival."""
     given = (in_utc(at) for at in candidates if at is not None)
-    found = next((at for at in given if at > _UNSET), None)
-    if found is None:
-        raise MalformedDeliveryError(f"not a {model}: it says nowhere when it happened")
-    return found
+    return next((at for at in given if at > _UNSET), ARRIVAL)
 
 
 def login(*candidates: Account | None) -> str:

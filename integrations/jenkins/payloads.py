@@ -28,14 +28,15 @@ class Scm(Payload):
 
 
 class Build(Payload):
-    """One build; `status` is there from its end on, `timestamp` (milliseconds) is the phase's."""
+    """One build; `status` is there from its end on, `timestamp` (milliseconds) is the phase's;
+    older versions of the plugin send none."""
 
     full_url: str = ""
     number: int = Field(ge=0, le=2**53 - 1)
     queue_id: int = 0
     phase: Literal["QUEUED", "STARTED", "COMPLETED", "FINALIZED", "NONE"]
     status: str | None = None
-    timestamp: datetime
+    timestamp: datetime | None = None
     scm: Scm | None = None
     parameters: dict[str, str | None] | None = None
 

@@ -20,6 +20,7 @@ from core.records import Event
 from integrations.jenkins.payloads import Build, JobState
 from integrations.text import clip, shorten, web_address
 from integrations.webhooks import (
+    ARRIVAL,
     DEFAULT_MAX_BYTES,
     Identity,
     SignatureError,
@@ -76,7 +77,7 @@ class JenkinsWebhook(Webhook):
                 subject=shorten(clip(state.job, 1000), 300),
                 title=clip(f"{job} #{build.number} {outcome}{where}", 500),
                 attributes=attributes,
-                occurred_at=in_utc(build.timestamp),
+                occurred_at=in_utc(build.timestamp) if build.timestamp else ARRIVAL,
             )
         ]
 

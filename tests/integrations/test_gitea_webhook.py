@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from core.records import Event
 from integrations.gitea import GiteaIntegration
 from integrations.gitea.webhook import GiteaWebhook
-from integrations.webhooks import MalformedDeliveryError, SignatureError
+from integrations.webhooks import ARRIVAL, MalformedDeliveryError, SignatureError
 from tests.support.octokit import octokit_signature
 from tests.support.source_cases import SourceCase, SourceChecks
 
@@ -202,6 +202,11 @@ def test_what_another_ci_says_of_a_commit() -> None:
     assert told("status", state="pending") == []
 
 
+def test_what_says_nowhere_when_it_happened_happened_on_its_arrival() -> None:
+    (event,) = told("status", created_at="0001-01-01T00:00:00Z", updated_at=None)
+    assert event.occurred_at == ARRIVAL
+
+
 def test_links_are_http() -> None:
     (event,) = told("status", target_url="javascript:alert(1)")
     assert event.attributes["url"] == ""
@@ -214,7 +219,6 @@ def test_links_are_http() -> None:
         ("push", {"ref": 7}),
         ("pull_request_merged", {"action": "No such Action"}),
         ("issue", {"issue": {"number": "many"}}),
-        ("status", {"created_at": None, "updated_at": None}),
     ],
 )
 def test_a_payload_that_gitea_does_not_document(name: str, changed: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from core.records import Event
 from integrations.jenkins import JenkinsIntegration
 from integrations.jenkins.webhook import JenkinsWebhook
-from integrations.webhooks import Identity, MalformedDeliveryError, SignatureError
+from integrations.webhooks import ARRIVAL, Identity, MalformedDeliveryError, SignatureError
 from tests.support.source_cases import SourceCase, SourceChecks
 
 PAYLOADS = Path(__file__).parent / "payloads" / "jenkins"
@@ -140,8 +140,13 @@ def test_a_branch_of_a_multibranch_job() -> None:
     assert event.attributes["job"] == "shop/feature%2Fx"
 
 
+def test_without_a_time_it_happened_on_its_arrival() -> None:
+    (event,) = told("completed", timestamp=None)
+    assert event.occurred_at == ARRIVAL
+
+
 @pytest.mark.parametrize(
-    "build", [{"phase": "DREAMING"}, {"number": "x"}, {"timestamp": None}, {"scm": "git"}]
+    "build", [{"phase": "DREAMING"}, {"number": "x"}, {"timestamp": "soon"}, {"scm": "git"}]
 )
 def test_a_payload_that_the_plugin_does_not_send(build: dict[str, Any]) -> None:
     with pytest.raises(MalformedDeliveryError, match="JobState"):
