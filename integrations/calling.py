@@ -20,6 +20,8 @@ from typing import TypeVar
 
 import aiohttp
 from purgatory import AsyncCircuitBreakerFactory
+from purgatory.domain.messages.base import Event
+from purgatory.domain.messages.events import ContextChanged
 from purgatory.domain.model import OpenedState
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import from_json
@@ -168,6 +170,7 @@ class SystemClient:
         self._tls = True if tls is None else tls
         self._session: aiohttp.ClientSession | None = None
         self._breakers = AsyncCircuitBreakerFactory(_OPEN_AFTER, _OPEN_FOR_S)
+        self._breakers.add_listener(_log_change)
 
     async def start(self) -> None:
         """Open the connection pool."""
@@ -349,6 +352,16 @@ class SystemClient:
         else:
             message = f"{self.name} refuses: {status} {_phrase(status)}{said}."
         return RefusedError(message, status)
+
+
+def _log_change(system: str, _kind: str, event: Event) -> None:
+    """Told by the breaker; the log says when a system is left alone, and when it is well again."""
+    if not isinstance(event, ContextChanged):
+        return
+    if event.state == "opened":
+        _log.warning("%s fails again and again and is left alone for a while", system)
+    elif event.state == "closed":
+        _log.info("%s answers again", system)
 
 
 def _stop(state: RetryCallState) -> bool:

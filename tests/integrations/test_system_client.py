@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -326,8 +327,12 @@ async def test_an_answer_that_is_not_what_was_documented_names_each_field(
 
 
 async def test_a_system_that_fails_again_and_again_is_left_alone_for_a_while(
-    system: System, client: SystemClient, monkeypatch: pytest.MonkeyPatch
+    system: System,
+    client: SystemClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO, "integrations.calling")
     system.answers(says(500))
     for _ in range(5):
         with pytest.raises(OutcomeUnknownError):
@@ -353,6 +358,12 @@ async def test_a_system_that_fails_again_and_again_is_left_alone_for_a_while(
     for _ in range(3):
         await client.call("POST", "/x")
     assert len(system.asked) == 9
+    told = "Forge fails again and again and is left alone for a while"
+    assert [record.getMessage() for record in caplog.records] == [
+        told,
+        told,
+        "Forge answers again",
+    ]
 
 
 async def test_a_system_for_which_callers_stop_waiting_is_left_alone_too(

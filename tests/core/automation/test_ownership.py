@@ -132,6 +132,17 @@ def test_a_check_names_the_trigger_and_the_file_that_is_missing(tmp_path: Path) 
     assert f"{tmp_path / 'CODEOWNERS'}: cannot be read" in found
 
 
+def test_a_check_reads_the_expressions_of_groups_and_quiet_hours(tmp_path: Path) -> None:
+    night = {"windows": [{"from": "22:00", "to": "07:00"}], "unless": "event.severity + 1"}
+    one = trigger(group={"by": "${event.}"}, quiet=night)
+    found = "\n".join(located(trigger_problems(state(tmp_path, triggers={"t": one}), one)))
+    assert "triggers/t.yaml: group.by: " in found
+    one = trigger(quiet=night | {"unless": "size(event.title)"})
+    found = "\n".join(located(trigger_problems(state(tmp_path, triggers={"t": one}), one)))
+    assert "triggers/t.yaml: quiet.unless: " in found
+    assert "must be true or false" in found
+
+
 @pytest.mark.parametrize("file", ["../CODEOWNERS", "/etc/passwd", "a/../b", "a//b", ".", "..", ""])
 def test_the_file_is_below_the_configuration_folder(file: str) -> None:
     with pytest.raises(ValueError, match="file"):
