@@ -8,12 +8,14 @@ commit without any; all else goes through.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 
 from core.records import Event
+from core.workflows.actions import ActionError
 from integrations.events import events_of
 from tests.support import emulate
 from tests.support.emulate import EmulatedGitHub, emulated_github
@@ -78,6 +80,41 @@ async def told(intake: Intake, about: str, *kinds: str) -> list[Event]:
     return events
 
 
+async def open_pull_request(github: EmulatedGitHub, repository: str) -> tuple[Any, str]:
+    """A pull request of one commit; returns it and its head."""
+    head = await github.call("GET", f"/repos/{repository}/git/ref/heads/main")
+    tree = await github.call("GET", f"/repos/{repository}/git/commits/{head['object']['sha']}")
+    commit = await github.call(
+        "POST",
+        f"/repos/{repository}/git/commits",
+        {
+            "message": "Fix",
+            "tree": tree["commit"]["tree"]["sha"],
+            "parents": [head["object"]["sha"]],
+        },
+    )
+    sha = str(commit["sha"])
+    await github.call(
+        "POST", f"/repos/{repository}/git/refs", {"ref": "refs/heads/fix", "sha": sha}
+    )
+    pull = await github.call(
+        "POST",
+        f"/repos/{repository}/pulls",
+        {"title": "Fix the checkout", "head": "fix", "base": "main"},
+    )
+    return pull, sha
+
+
+async def check(
+    github: EmulatedGitHub, repository: str, sha: str, name: str, conclusion: str
+) -> None:
+    await github.call(
+        "POST",
+        f"/repos/{repository}/check-runs",
+        {"name": name, "head_sha": sha, "status": "completed", "conclusion": conclusion},
+    )
+
+
 async def test_an_issue_and_a_comment(github: EmulatedGitHub, intake: Intake) -> None:
     repository = await github.create_repository("shop")
     await subscribe(github, intake, repository)
@@ -118,32 +155,9 @@ async def test_a_pull_request_is_merged_when_its_check_has_passed(
     github: EmulatedGitHub, intake: Intake
 ) -> None:
     repository = await github.create_repository("shop")
-    head = await github.call("GET", f"/repos/{repository}/git/ref/heads/main")
-    tree = await github.call("GET", f"/repos/{repository}/git/commits/{head['object']['sha']}")
-    commit = await github.call(
-        "POST",
-        f"/repos/{repository}/git/commits",
-        {
-            "message": "Fix",
-            "tree": tree["commit"]["tree"]["sha"],
-            "parents": [head["object"]["sha"]],
-        },
-    )
-    sha = commit["sha"]
-    await github.call(
-        "POST", f"/repos/{repository}/git/refs", {"ref": "refs/heads/fix", "sha": sha}
-    )
     await subscribe(github, intake, repository)
-    pull = await github.call(
-        "POST",
-        f"/repos/{repository}/pulls",
-        {"title": "Fix the checkout", "head": "fix", "base": "main"},
-    )
-    await github.call(
-        "POST",
-        f"/repos/{repository}/check-runs",
-        {"name": "ci", "head_sha": sha, "status": "completed", "conclusion": "success"},
-    )
+    pull, sha = await open_pull_request(github, repository)
+    await check(github, repository, sha, "ci", "success")
     async with (
         with_commit_statuses(github) as url,
         connected(url, emulate.TOKEN) as integration,
@@ -164,3 +178,20 @@ async def test_a_pull_request_is_merged_when_its_check_has_passed(
     events = await told(intake, f"{repository}#{pull['number']}", *kinds)
     assert sorted(event.kind for event in events) == sorted(kinds)
     assert {event.attributes["sha"] for event in events} == {sha}
+
+
+async def test_checks_are_looked_at_on_every_page(github: EmulatedGitHub) -> None:
+    repository = await github.create_repository("shop")
+    pull, sha = await open_pull_request(github, repository)
+    for number in range(120):
+        await check(github, repository, sha, f"ci {number}", "success" if number else "failure")
+    async with (
+        with_commit_statuses(github) as url,
+        connected(url, emulate.TOKEN) as integration,
+    ):
+        merge = action(integration, "github.merge")
+        arguments = merge.read({"repository": repository, "number": pull["number"], "sha": sha})
+        with pytest.raises(ActionError, match="1 failure, 119 success"):
+            await merge.execute(arguments, attempt())
+    unmerged = await github.call("GET", f"/repos/{repository}/pulls/{pull['number']}")
+    assert unmerged["merged"] is False
