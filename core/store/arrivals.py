@@ -10,9 +10,8 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import CursorResult
 from sqlalchemy.exc import SQLAlchemyError
@@ -54,8 +53,7 @@ _SQLITE = f"""
 """  # noqa: S608
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A delivery that is to be kept.
 
     Attributes:

@@ -74,7 +74,9 @@ class Database:
         # first of those who wait in line stands at the writer's lock, so it is passed quickly.
         self._line = asyncio.Lock() if self.is_sqlite else nullcontext()
         self._writer = asyncio.Lock() if self.is_sqlite else nullcontext()
-        self._engine = self._make_engine()
+        self._engine = self._single = self._make_engine()
+        if not self.is_sqlite:
+            self._single = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @property
     def sync_url(self) -> str:
@@ -126,9 +128,7 @@ class Database:
                 round trips to begin and end.
         """
         line = nullcontext() if passing else self._line
-        engine = self._engine
-        if single and not self.is_sqlite:
-            engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        engine = self._single if single else self._engine
         async with line, self._writer, AsyncExitStack() as stack:
             yield await self._entered(stack, engine.begin())
 

@@ -6,7 +6,8 @@ A delivery of GitHub's (signed, 7 KB, each with an id of its own) is sent by `wr
 little of a processor, over connections that stay open; each sends its next delivery when the last
 was answered. Three servers take turns on one processor each: bare aiohttp, the intake on SQLite,
 the intake on PostgreSQL, both of which answer when the delivery is on the disk (`synchronous=FULL`,
-`fsync=on`). So whatever else the machine does meets all three: read the ratios before the rates.
+`fsync=on`). So whatever else the machine does meets all three: read the ratios before the rates,
+and on a machine that does other things the processor time before both.
 After each round the deliveries in the database are counted: all that were answered must be there.
 """
 
@@ -17,6 +18,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -67,6 +69,7 @@ class Round(BaseModel):
     """One round as `wrk` saw it.
 
     Attributes:
+        cpu_us: processor time of the server for an answer, without the database server's.
         refused: answers of 400 and more.
         broken: requests that were not answered.
         stored: deliveries in the database afterwards; for bare aiohttp 0.
@@ -80,6 +83,7 @@ class Round(BaseModel):
     p99_us: int
     refused: int
     broken: int
+    cpu_us: float = 0
     stored: int = 0
 
     @property
@@ -100,6 +104,10 @@ class Result(BaseModel):
     def per_s(self, who: Who) -> float:
         """The median of the rounds."""
         return median(one.per_s for one in self.rounds[who])
+
+    def cpu(self, who: Who) -> float:
+        """The median of the rounds."""
+        return median(one.cpu_us for one in self.rounds[who])
 
     def ratio(self, who: Who) -> float:
         """The median over the rounds of the rate by that of bare aiohttp beside it."""
@@ -130,9 +138,12 @@ def new_database(who: Who, postgres: Postgres, file: Path) -> str:
 
 
 def _one(who: Who, url: str, folder: Path, seconds: int, connections: int) -> Round:
-    with _served("bare" if who == "bare" else "countersign", url) as port:
+    with _served("bare" if who == "bare" else "countersign", url) as (port, process):
         _load(port, folder, 1, connections, "warming")
+        before = _busy_s(process.pid)
         seen = _load(port, folder, seconds, connections, "measured")
+        cpu_us = (_busy_s(process.pid) - before) * 1e6 / seen.requests
+    seen = seen.model_copy(update={"cpu_us": cpu_us})
     if who == "bare":
         return seen
     stored = asyncio.run(_stored(url))
@@ -142,7 +153,7 @@ def _one(who: Who, url: str, folder: Path, seconds: int, connections: int) -> Ro
 
 
 @contextmanager
-def _served(what: str, url: str) -> Iterator[int]:
+def _served(what: str, url: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     command = [sys.executable, "-m", "tests.benchmarks.intake_server", what, url]
     with (
         tempfile.TemporaryFile() as log,
@@ -154,7 +165,7 @@ def _served(what: str, url: str) -> Iterator[int]:
             if process.stdout is None or not (line := process.stdout.readline()):
                 log.seek(0)
                 raise RuntimeError(f"the server did not start: {log.read().decode()[-2000:]}")
-            yield int(line)
+            yield int(line), process
             if process.stdin:
                 process.stdin.close()
             process.wait(30)
@@ -172,6 +183,12 @@ def _load(port: int, folder: Path, seconds: int, connections: int, run: str) -> 
     command += [f"sha256={signature.hexdigest()}", run]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
     return Round.model_validate_json(done.stdout.splitlines()[-1])
+
+
+def _busy_s(pid: int) -> float:
+    """For how long a process has used a processor (`man proc_pid_stat`, fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _stored(url: str) -> int:
@@ -228,13 +245,14 @@ def report(result: Result) -> Iterator[str]:
         f"{len(result.rounds['bare'])} rounds of {result.seconds} s, "
         f"{result.connections} connections, bodies of {len(_body())} bytes"
     )
-    columns = ("a second", "of bare", "p50 ms", "p99 ms", "refused", "stored")
+    columns = ("a second", "of bare", "cpu us", "of bare", "p50 ms", "p99 ms", "refused", "stored")
     yield " " * 12 + "".join(f"{column:>10}" for column in columns)
     for who in WHO:
         rounds = result.rounds[who]
         p50, p99 = (median(getattr(one, name) for one in rounds) for name in ("p50_us", "p99_us"))
         yield (
             f"{who:12}{result.per_s(who):>10.0f}{result.ratio(who):>10.2f}"
+            f"{result.cpu(who):>10.0f}{result.cpu('bare') / result.cpu(who):>10.2f}"
             f"{p50 / 1000:>10.1f}{p99 / 1000:>10.1f}"
             f"{sum(one.refused + one.broken for one in rounds):>10}"
             f"{sum(one.stored for one in rounds):>10}"

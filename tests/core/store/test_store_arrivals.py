@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +17,7 @@ from core.store.tables import deliveries
 
 def row(key: str, **other: Any) -> Arrival:
     made = Arrival("slack", key, "", "{}", b"body", datetime.now(UTC))
-    return replace(made, **other)
+    return made._replace(**other)
 
 
 async def stored(database: Database) -> int:
