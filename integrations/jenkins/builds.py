@@ -81,7 +81,8 @@ class JenkinsBuilds:
         waiting = next((item for item in queue.items if item.has(parameter, value)), None)
         if waiting is not None:
             return waiting
-        listed = f"builds[{_BUILD},queueId,{_PARAMETERS}]{{0,{_LOOK_BACK}}}"
+        # `builds` has the latest 100 only, and does not say that there are more.
+        listed = f"allBuilds[{_BUILD},{_PARAMETERS}]{{0,{_LOOK_BACK}}}"
         builds = (await self._get(_path(name), listed)).read(Builds).builds
         for build in builds:
             if build.has(parameter, value):

@@ -159,4 +159,4 @@ class BuildState(_WithParameters):
 class Builds(Payload):
     """Some builds of a job, the newest first."""
 
-    builds: tuple[BuildState, ...] = ()
+    builds: tuple[BuildState, ...] = Field(alias="allBuilds")

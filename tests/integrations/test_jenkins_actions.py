@@ -150,7 +150,7 @@ class TestCutOff:
     async def test_with_too_many_builds_to_look_at_a_person_is_asked(self) -> None:
         jenkins = Jenkins()
         jenkins.builds = [
-            {"number": n, "result": "SUCCESS", "building": False} for n in range(200, 0, -1)
+            {"number": n, "result": "SUCCESS", "building": False} for n in range(500, 0, -1)
         ]
         async with acting(jenkins) as build:
             arguments = build.read({"job": JOB, "key_parameter": KEY})

@@ -81,8 +81,10 @@ class Jenkins:
         return web.json_response({"name": USERNAME, "anonymous": False, "authenticated": True})
 
     async def _job(self, request: web.Request) -> web.Response:
-        if request.query["tree"].startswith("builds["):
-            return web.json_response({"_class": "Job", "builds": self.builds})
+        tree = request.query["tree"]
+        if tree.startswith("allBuilds["):
+            shown = int(tree.rpartition("{0,")[2].removesuffix("}"))
+            return web.json_response({"_class": "Job", "allBuilds": self.builds[:shown]})
         held = [{"_class": "ParametersDefinitionProperty", "parameterDefinitions": self.declared}]
         last = self.builds[0] if self.builds else None
         return web.json_response(
