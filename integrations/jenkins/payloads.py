@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import unquote
 
-from pydantic import Field, JsonValue
+from pydantic import BeforeValidator, Field, JsonValue
 
 from integrations.webhooks import Payload
 
@@ -58,11 +58,17 @@ class JobState(Payload):
         return "/".join(unquote(part) for part in parts)
 
 
+def _texts_only(choices: object) -> object:
+    """Plugins have kinds of parameters of their own, whose choices are something else."""
+    listed = isinstance(choices, list) and all(isinstance(choice, str) for choice in choices)
+    return choices if listed else None
+
+
 class ParameterDefinition(Payload):
     """A parameter that a job declares."""
 
     name: str
-    choices: tuple[str, ...] | None = None
+    choices: Annotated[tuple[str, ...] | None, BeforeValidator(_texts_only)] = None
 
 
 class Property(Payload):

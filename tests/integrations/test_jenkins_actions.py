@@ -200,7 +200,7 @@ async def test_the_preview_shows_the_job() -> None:
         )
     assert preview == (
         "last build: #41, FAILURE\n"
-        "with their defaults: COUNTERSIGN_KEY, DRY_RUN\n"
+        "with their defaults: BRANCH, COUNTERSIGN_KEY, DRY_RUN\n"
         f"{jenkins.url}/job/team/job/deploy/"
     )
     assert jenkins.posted == []

@@ -37,6 +37,7 @@ class Jenkins:
         self.declared: list[dict[str, Any]] = [
             {"name": "ENVIRONMENT", "choices": ["staging", "production"]},
             {"name": "DRY_RUN"},
+            {"name": "BRANCH", "choices": {"of": "a plugin"}},
             {"name": "COUNTERSIGN_KEY"},
         ]
         self.buildable = True
