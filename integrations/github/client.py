@@ -73,6 +73,11 @@ class GitHubClient:
         self._session: aiohttp.ClientSession | None = None
         self._breakers = AsyncCircuitBreakerFactory(_OPEN_AFTER, _OPEN_FOR_S)
 
+    @property
+    def has_token(self) -> bool:
+        """Whether it can call at all."""
+        return self._token is not None
+
     async def start(self) -> None:
         """Open the connection pool."""
         self._session = aiohttp.ClientSession(

@@ -292,3 +292,13 @@ class TestCreateIssue:
             arguments = create.read({"repository": "admin/nothing", "title": "Down"})
             with pytest.raises(ActionError, match="finds no such thing"):
                 await create.execute(arguments, attempt())
+
+
+async def test_one_that_only_takes_webhooks_is_well() -> None:
+    record = AIIntegration(id="github", kind="github", secrets={"webhook": "SECRET"})
+    integration = GitHubIntegration.create(record, Secrets({"SECRET": "x"}))
+    await integration.start()
+    health = await integration.health()
+    await integration.close()
+    assert health.ready
+    assert "takes webhooks" in health.detail

@@ -359,3 +359,13 @@ class TestFaults:
     ) -> None:
         with pytest.raises(InvalidRequestError, match=next(iter(wrong))):
             action(integration, "gitlab.retry").read({**PIPELINE, **wrong})
+
+
+async def test_one_that_only_takes_webhooks_is_well() -> None:
+    record = AIIntegration(id="gitlab", kind="gitlab", secrets={"webhook": "SECRET"})
+    integration = GitLabIntegration.create(record, Secrets({"SECRET": "x"}))
+    await integration.start()
+    health = await integration.health()
+    await integration.close()
+    assert health.ready
+    assert "takes webhooks" in health.detail

@@ -83,7 +83,7 @@ class RevertPullRequest(Action[RevertArguments]):
         mark = marker(context.key)
         found = await self._find(arguments, mark) if context.repeated else None
         if found is not None:
-            return self._result(arguments, found, "number", "html_url", "is reverted already by")
+            return self._result(arguments, found, found.get("html_url"), "is reverted already by")
         reason = without_markers(arguments.reason).strip()
         reverts = f"Reverts {arguments.repository}#{arguments.number}"
         answer = await self._client.graphql(
@@ -96,17 +96,19 @@ class RevertPullRequest(Action[RevertArguments]):
             },
         )
         opened = (answer.get("revertPullRequest") or {}).get("revertPullRequest")
-        if not isinstance(opened, dict):
+        if not isinstance(opened, dict) or not isinstance(opened.get("number"), int):
             raise OutcomeUnknownError("GitHub's answer is not a pull request.")
-        return self._result(arguments, opened, "number", "url", "is to be reverted by")
+        return self._result(arguments, opened, opened.get("url"), "is to be reverted by")
 
+    @staticmethod
     def _result(
-        self, arguments: RevertArguments, pull: dict[str, Any], number: str, url: str, verb: str
+        arguments: RevertArguments, pull: dict[str, Any], url: object, verb: str
     ) -> ActionResult:
-        link = web_address(str(pull.get(url) or ""))
+        """`pull` and `url` as REST or GraphQL has them: the number is called the same in both."""
+        link = web_address(str(url or ""))
         return ActionResult(
-            summary=f"{arguments.repository}#{arguments.number} {verb} #{pull.get(number)}",
-            values={"number": pull.get(number), "url": link},
+            summary=f"{arguments.repository}#{arguments.number} {verb} #{pull.get('number')}",
+            values={"number": pull.get("number"), "url": link},
             link=link or None,
         )
 
