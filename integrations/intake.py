@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import CountersignError, NotFoundError
 from core.inbox import Backlog
+from integrations.describing import describing_routes
 from integrations.events import source_of
 from integrations.limits import RETRY_AFTER_S, BusyError, Pressure, SourceLimits
 from integrations.registry import Integrations
@@ -59,7 +60,7 @@ def intake_routes(
     ready: Readiness,
     degraded: Callable[[], Iterable[str]] = tuple,
 ) -> list[web.AbstractRouteDef]:
-    """`POST /webhooks/{integration}`, `GET /healthz` and `GET /readyz`.
+    """`POST /webhooks/{integration}`, `GET /healthz` and `GET /readyz`; and those that describe it.
 
     Answers of the first: 202 accepted, 200 duplicate (it is stored already), 400 not UTF-8, not
     JSON or without its key, 401 signature, 404 no such integration, 408 the body was too slow,
@@ -72,6 +73,7 @@ def intake_routes(
     intake = _Intake(integrations, inbox)
     health = _Health(ready, degraded)
     return [
+        *describing_routes(integrations),
         web.post("/webhooks/{integration}", intake.receive),
         web.get("/healthz", health.alive),
         web.get("/readyz", health.ready),
