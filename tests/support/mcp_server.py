@@ -1,13 +1,12 @@
 """An MCP server by the official SDK, over standard input and output or streamable HTTP.
 
-The environment says how it misbehaves: `MCP_TEST_DESCRIPTION` is what it says of `forecast`,
-`MCP_TEST_LOG` a file to which it appends what it was asked to do.
+`MCP_TEST_LOG` names a file to which it appends what it was asked to do. Where there is a file of
+that name with `.says` behind it, that is what it says of `forecast`.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import anyio
@@ -16,8 +15,10 @@ from mcp.server import MCPServer
 DESCRIPTION = "The weather of a city."
 
 
-def make(log: Path, description: str = DESCRIPTION) -> MCPServer:
+def make(log: Path) -> MCPServer:
     """The server."""
+    says = says_file(log)
+    description = says.read_text() if says.exists() else DESCRIPTION
     server: MCPServer = MCPServer("weather")
 
     async def forecast(city: str, days: int = 1) -> dict[str, str | int]:
@@ -43,13 +44,15 @@ def make(log: Path, description: str = DESCRIPTION) -> MCPServer:
     return server
 
 
+def says_file(log: Path) -> Path:
+    """What stands in it, a server that starts says of `forecast`."""
+    return log.with_name(f"{log.name}.says")
+
+
 def _note(log: Path, line: str) -> None:
     with log.open("a") as file:
         file.write(line + "\n")
 
 
 if __name__ == "__main__":
-    make(Path(os.environ["MCP_TEST_LOG"]), os.environ.get("MCP_TEST_DESCRIPTION", DESCRIPTION)).run(
-        "stdio"
-    )
-    sys.exit(0)
+    make(Path(os.environ["MCP_TEST_LOG"])).run("stdio")
