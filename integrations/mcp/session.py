@@ -111,8 +111,15 @@ class Remote(Frozen):
         import httpx2
         from mcp.client.streamable_http import streamable_http_client
 
+        from integrations.mcp.bounded import BoundedTransport
+
         async with (
-            httpx2.AsyncClient(headers=self.headers, timeout=timeout_s, trust_env=False) as client,
+            httpx2.AsyncClient(
+                headers=self.headers,
+                timeout=timeout_s,
+                trust_env=False,
+                transport=BoundedTransport(),
+            ) as client,
             streamable_http_client(self.url, http_client=client) as streams,
         ):
             yield streams

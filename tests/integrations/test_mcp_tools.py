@@ -2,6 +2,7 @@
 and output and over HTTP."""
 
 import asyncio
+import gzip
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 import uvicorn
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from mcp.server.transport_security import TransportSecuritySettings
 
 from core.errors import ConfigurationError, InvalidRequestError
@@ -211,6 +214,32 @@ class TestRemote:
         with pytest.raises(ActionError) as caught:
             await execute(action(made, "make_rain"), cloud="cirrus")
         assert not isinstance(caught.value, OutcomeUnknownError)
+
+    @pytest.mark.parametrize(
+        ("headers", "problem"),
+        [({}, "the answer is larger than"), ({"Content-Encoding": "gzip"}, "is compressed")],
+    )
+    async def test_an_answer_without_end_is_given_up(
+        self, headers: dict[str, str], problem: str
+    ) -> None:
+        sent = 0
+
+        async def endless(request: web.Request) -> web.StreamResponse:
+            nonlocal sent
+            response = web.StreamResponse(headers={"Content-Type": "application/json", **headers})
+            await response.prepare(request)
+            chunk = gzip.compress(b" " * 1024 * 1024) if headers else b" " * 1024 * 1024
+            while sent < 200 * len(chunk):
+                sent += len(chunk)
+                await response.write(chunk)
+            return response
+
+        app = web.Application()
+        app.router.add_route("*", "/mcp", endless)
+        async with TestServer(app) as server:
+            made = integration({"url": str(server.make_url("/mcp")), "tools": TOOLS})
+            with pytest.raises(ActionError, match=problem):
+                await execute(action(made, "forecast"), city="Bergen")
 
 
 class TestArguments:
