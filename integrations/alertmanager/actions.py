@@ -18,7 +18,6 @@ from integrations.text import clip
 
 _SHOWN = 15
 _KEPT = 100
-_MARK = "countersign:"
 
 
 class AlertsArguments(BaseModel):
@@ -135,18 +134,17 @@ class CreateSilence(Action[SilenceArguments]):
     async def execute(self, arguments: SilenceArguments, context: ActionContext) -> ActionResult:
         """See `Action.execute`."""
         self._check(arguments)
-        mark = f"[{_MARK}{context.key}]"
+        mark = f"[countersign:{context.key}]"
         if context.repeated and (made := await self._find(mark)):
             return self._result(arguments, made.id, made.ends_at, "are muted already")
         start = datetime.now(UTC)
         end = start + arguments.duration
-        comment = clip(arguments.comment.replace(_MARK, ""), 500)
         silence_id = await self._api.create(
             arguments.all,
             start,
             end,
             created_by=f"Countersign for {clip(context.requester, 100)}",
-            comment=f"{comment} {mark}",
+            comment=f"{clip(arguments.comment, 500)} {mark}",
         )
         return self._result(arguments, silence_id, end, "are muted")
 
@@ -159,7 +157,8 @@ class CreateSilence(Action[SilenceArguments]):
             )
 
     async def _find(self, mark: str) -> Silence | None:
-        """The silence that an earlier attempt made, which may have ended since."""
+        """The silence that an earlier attempt made, which may have ended since. The mark is looked
+        for at the end only, so that a comment cannot pass for it."""
         for silence in await self._api.silences():
             if silence.comment.endswith(mark):
                 return silence
