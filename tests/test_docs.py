@@ -39,6 +39,7 @@ from integrations.http.integration import HttpSettings
 from integrations.http.request import Host
 from integrations.jenkins.integration import JenkinsSettings
 from integrations.kubernetes.integration import KubernetesSettings
+from integrations.mcp.integration import McpSettings
 from integrations.pagerduty.integration import PagerDutySettings
 from integrations.prometheus.integration import PrometheusSettings
 from integrations.sentry.integration import SentrySettings
@@ -75,6 +76,7 @@ _SETTINGS: dict[str, type[BaseModel]] = {
     "http": HttpSettings,
     "jenkins": JenkinsSettings,
     "kubernetes": KubernetesSettings,
+    "mcp": McpSettings,
     "pagerduty": PagerDutySettings,
     "prometheus": PrometheusSettings,
     "sentry": SentrySettings,
