@@ -49,20 +49,17 @@ def attributes_of(data: JsonValue) -> dict[str, JsonValue]:
 
 def attribute(name: str, value: JsonValue) -> JsonValue:
     """`value` made fit for an event; what is called `url` or `…_url` is a web address or empty."""
-    if value is None:
-        return ""
-    is_address = name == "url" or name.endswith("_url")
+    if name == "url" or name.endswith("_url"):
+        return web_address(_plain(value))
     if isinstance(value, str):
-        return web_address(value) if is_address else tidy(value, 2000)
+        return tidy(value, 2000)
     if isinstance(value, list):
-        if is_address:
-            return [web_address(_plain(item)) for item in value[:_MOST_ITEMS]]
         return [clip(_plain(item), 300) for item in value[:_MOST_ITEMS]]
     if isinstance(value, bool | float):
         return value
-    if isinstance(value, int):
-        return value if abs(value) <= _SAFE_INTEGER else clip(_plain(value), 100)
-    return ""
+    if isinstance(value, int) and abs(value) <= _SAFE_INTEGER:
+        return value
+    return _plain(value)
 
 
 def _walk(data: JsonValue, prefix: str, depth: int) -> Iterator[tuple[str, JsonValue]]:

@@ -118,9 +118,10 @@ def moment(value: JsonValue, what: str) -> datetime:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         value = int(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = value / 1000 if abs(value) >= _FIRST_MS else value
-        if 0 <= seconds <= _LATEST_S:
-            return datetime.fromtimestamp(seconds, UTC)
+        if 0 <= value < _FIRST_MS:
+            return datetime.fromtimestamp(value, UTC)
+        if 0 <= value <= _LATEST_S * 1000:
+            return datetime.fromtimestamp(value / 1000, UTC)
     elif isinstance(value, str):
         try:
             return in_utc(datetime.fromisoformat(value))

@@ -254,11 +254,12 @@ class TestFields:
             ("title", "${body.missing}"),
             ("occurred_at", "${body.text}"),
             ("occurred_at", "${body.far}"),
+            ("occurred_at", "${body.farther}"),
             ("when", "body.text"),
         ],
     )
     def test_a_body_without_what_is_picked(self, field: str, value: str) -> None:
-        body = {"empty": "", "list": [], "text": "text", "far": 10**30}
+        body = {"empty": "", "list": [], "text": "text", "far": 10**30, "farther": 10**400}
         with pytest.raises(MalformedDeliveryError, match=rf"fields\.{field}"):
             normalise(body, None, **{field: value})
 
