@@ -120,7 +120,7 @@ class TestRestart:
     async def test_a_connection_that_breaks_is_no_second_restart(
         self, cluster: StandInCluster, integration: KubernetesIntegration
     ) -> None:
-        cluster.drop_after_effect = True
+        cluster.drop_after = "/deployments/web"
         await do(integration, "restart", **WEB)
 
         first, second = cluster.sent
@@ -365,11 +365,28 @@ class TestNodes:
     async def test_a_broken_connection_evicts_nobody_twice(
         self, cluster: StandInCluster, integration: KubernetesIntegration
     ) -> None:
-        await do(integration, "cordon", node="node-2")
-        cluster.drop_after_effect = True
+        cluster.drop_after = "/eviction"
         await do(integration, "drain", node="node-2")
         evictions = [line for line in cluster.changes if line.endswith("/eviction")]
+        assert cluster.drop_after is None
         assert len(evictions) == 1
+
+    async def test_only_the_pod_that_was_seen_is_evicted(
+        self, cluster: StandInCluster, integration: KubernetesIntegration
+    ) -> None:
+        """A StatefulSet's next pod has the same name."""
+        await do(integration, "drain", node="node-2")
+        eviction = next(sent for sent in cluster.sent if sent.get("kind") == "Eviction")
+        assert eviction["deleteOptions"] == {"preconditions": {"uid": "uid-shop-web-b"}}
+
+    async def test_what_has_ended_stops_no_drain(
+        self, cluster: StandInCluster, integration: KubernetesIntegration
+    ) -> None:
+        ended = pod("once", "node-1", empty_dir=True)
+        ended["status"]["phase"] = "Succeeded"
+        cluster.add(ended)
+        result = await do(integration, "drain", node="node-1")
+        assert result.values == {"evicted": 3}
 
 
 class TestLooking:

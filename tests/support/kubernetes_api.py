@@ -69,7 +69,7 @@ class StandInCluster:
             number beside the name, if there is one, and is let through at none.
         stubborn: names of pods that stay after their eviction.
         stalled: the controllers do nothing.
-        drop_after_effect: the connection breaks after the next change.
+        drop_after: how the path ends of the next change after which the connection breaks.
         away: how many requests more are answered with 503.
     """
 
@@ -82,7 +82,7 @@ class StandInCluster:
         self.protected: dict[str, int | None] = {}
         self.stubborn: set[str] = set()
         self.stalled = False
-        self.drop_after_effect = False
+        self.drop_after: str | None = None
         self.away = 0
         self.url = ""
 
@@ -125,8 +125,13 @@ class StandInCluster:
             self._hold(lambda: api().validate_response(described, answer))
             if request.query.get("dryRun") == "All":
                 self.objects = before
-            elif request.method != "GET" and self.drop_after_effect and request.transport:
-                self.drop_after_effect = False
+            elif (
+                request.method != "GET"
+                and self.drop_after is not None
+                and request.path.endswith(self.drop_after)
+                and request.transport
+            ):
+                self.drop_after = None
                 request.transport.abort()
         return response
 
