@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from bot.cli import mcp_servers
+from bot.cli import mcp_bridge, mcp_servers
 from bot.cli.common import existing_database, read_duration, read_settings, run_async
 from core.security.audit import AuditLog
 from core.security.tokens import AccessTokens
 from core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Tokens for MCP clients; what MCP servers offer.")
+app.command()(mcp_bridge.serve)
 app.command()(mcp_servers.offered)
 
 

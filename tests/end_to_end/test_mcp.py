@@ -5,13 +5,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
 import httpx2
 import pytest
 import pytest_asyncio
-from mcp import Client
+from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from bot import names
@@ -176,3 +177,26 @@ async def test_what_the_command_line_refuses(app: Application) -> None:
     assert "at most 366 days" in too_long
     assert "There is no token" in await countersign(app, "mcp", "revoke", "no-such")
     assert "audit log is whole" in await countersign(app, "audit", "verify")
+
+
+async def test_a_client_over_standard_input_and_output_reaches_it_by_the_bridge(
+    app: Application, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(await token_of(app, ALICE))
+    file.chmod(0o600)
+    command = ("-c", "from bot.cli import main; main()", "mcp", "serve", "--token-file", str(file))
+    bridge = StdioServerParameters(command=sys.executable, args=list(command), env=app.environment)
+    async with Client(bridge, read_timeout_seconds=60) as client:
+        listed = await call(client, "list_workflows", channel="#deploys")
+        assert "revert-commit" in {workflow["id"] for workflow in listed["workflows"]}
+
+    file.write_text("cst_no-such-token")
+    with pytest.raises(ExceptionGroup) as caught:
+        async with Client(bridge, read_timeout_seconds=60) as client:
+            await client.list_tools()
+    assert caught.group_contains(MCPError, match="a valid token is needed")
+
+    file.chmod(0o644)
+    said = await countersign(app, "mcp", "serve", "--token-file", str(file))
+    assert "others can read it" in said
