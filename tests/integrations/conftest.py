@@ -16,6 +16,9 @@ from core.store.inbox import SqlInbox
 from integrations.intake import LINGERING_S, intake_routes
 from integrations.registry import Integrations, load
 from tests.support.intake import ALERTMANAGER_TOKEN, GITHUB_SECRET, Intake, Serve
+from tests.support.postgres import database, postgres
+
+__all__ = ["database", "postgres"]
 
 
 @pytest.fixture
