@@ -8,6 +8,7 @@ with plain JSON answers one request is one answer, which is all that `_ask` has 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
@@ -57,7 +58,10 @@ _log = logging.getLogger(__name__)
 def mcp_server(desk: Desk) -> MCPServer[Any]:
     """The server with its tools."""
     server: MCPServer[Any] = MCPServer(
-        "countersign", instructions=_INSTRUCTIONS, version=version("countersign-bot")
+        "countersign",
+        instructions=_INSTRUCTIONS,
+        version=version("countersign-bot"),
+        subscriptions=False,  # streams without an end, of which there is nothing to say
     )
 
     async def list_workflows(context: Context, channel: Channel | None = None) -> Workflows:
@@ -173,13 +177,19 @@ class McpSite:
         }
         answer = web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
         body = bytearray()
+        received = False
 
         async def receive() -> Message:
+            nonlocal received
+            if received:
+                # The SDK asks on and on until the client has gone. It is answered first.
+                await asyncio.Event().wait()
             chunk = await request.content.readany()
+            received = request.content.at_eof()
             return {
                 "type": "http.request",
                 "body": chunk,
-                "more_body": not request.content.at_eof(),
+                "more_body": not received,
             }
 
         async def send(message: Message) -> None:
