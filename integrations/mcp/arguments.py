@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from jsonschema.exceptions import ValidationError as MismatchError
+from jsonschema.validators import validator_for
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, model_validator
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -46,12 +47,14 @@ class Check(Frozen):
             if not isinstance(value, str) or not any(fnmatchcase(value, p) for p in patterns):
                 return f"{name} must match one of {', '.join(patterns)}"
         try:
-            Draft202012Validator(self.schema_, registry=Registry()).validate(dict(given))
+            _dialect(self.schema_)(self.schema_, registry=Registry()).validate(dict(given))
         except MismatchError as error:
             place = ".".join(str(part) for part in error.absolute_path)
             return clip(f"{place}: {error.message}" if place else error.message, 300)
         except Unresolvable as error:
             return clip(f"the tool's schema refers to what is not in it: {error}", 300)
+        except RecursionError:
+            return "the tool's schema refers to itself without end"
         return None
 
 
@@ -81,9 +84,10 @@ def arguments_of(name: str, tool: ApprovedTool) -> type[ToolArguments]:
         name: of the model.
 
     Raises:
-        ValueError: the schema is none, is not of an object, or has too many properties; or `only`
-            names an argument that it does not have.
+        ValueError: the schema is none, is not of an object, has too many properties, or has no
+            digest; or `only` names an argument that it does not have.
     """
+    tool.digest  # noqa: B018 - raises where a number cannot be held exactly
     schema = tool.input_schema
     properties = schema.get("properties", {})
     required = schema.get("required", [])
@@ -92,7 +96,7 @@ def arguments_of(name: str, tool: ApprovedTool) -> type[ToolArguments]:
     if len(properties) > _MOST:
         raise ValueError(f"input_schema: at most {_MOST} properties")
     try:
-        Draft202012Validator.check_schema(schema)
+        _dialect(schema).check_schema(schema)
     except SchemaError as error:
         raise ValueError(f"input_schema: {clip(error.message, 300)}") from error
     if unknown := sorted(set(tool.only) - set(properties)):
@@ -106,6 +110,11 @@ def arguments_of(name: str, tool: ApprovedTool) -> type[ToolArguments]:
     model = create_model(name, __base__=ToolArguments, **fields)
     model.check = Check(schema_=schema, only=tool.only)
     return model
+
+
+def _dialect(schema: Mapping[str, JsonValue]) -> Any:
+    """The validator for the dialect that the schema names; MCP's own default is 2020-12."""
+    return validator_for(schema, default=Draft202012Validator)
 
 
 def _type(property_: JsonValue) -> Any:

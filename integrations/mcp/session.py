@@ -42,8 +42,11 @@ class OfferedTool(Frozen):
 
     @property
     def digest(self) -> str:
-        """See `definition_digest`."""
-        return definition_digest(self.description, self.input_schema)
+        """See `definition_digest`; empty, and so never the approved one, where there is none."""
+        try:
+            return definition_digest(self.description, self.input_schema)
+        except ValueError:
+            return ""
 
 
 class ToolOutcome(Frozen):

@@ -287,8 +287,43 @@ class TestArguments:
         with pytest.raises(InvalidRequestError, match="refers to what is not in it"):
             tool.read({"n": 1})
 
+    def test_a_schema_that_refers_to_itself_without_end_is_an_error(self, tmp_path: Path) -> None:
+        schema = {
+            "type": "object",
+            "properties": {"n": {"$ref": "#/$defs/a"}},
+            "$defs": {"a": {"$ref": "#/$defs/a"}},
+        }
+        tool = action(
+            integration(program(tmp_path / "log", tools={"t": {"input_schema": schema}})), "t"
+        )
+        with pytest.raises(InvalidRequestError, match="refers to itself without end"):
+            tool.read({"n": 1})
+
+    def test_the_dialect_that_a_schema_names_is_its_own(self, tmp_path: Path) -> None:
+        schema = {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "type": "object",
+            "properties": {"pair": {"type": "array", "items": [{"type": "integer"}]}},
+        }
+        tool = action(
+            integration(program(tmp_path / "log", tools={"t": {"input_schema": schema}})), "t"
+        )
+        assert tool.read({"pair": [1, "b"]}).given == {"pair": [1, "b"]}
+        with pytest.raises(InvalidRequestError, match="is not of type 'integer'"):
+            tool.read({"pair": ["a"]})
+
 
 class TestSettings:
+    def test_a_schema_that_no_digest_can_hold_is_an_error(self) -> None:
+        schema = {"type": "object", "maxProperties": 2**60}
+        with pytest.raises(ConfigurationError, match=r"settings\.tools\.t"):
+            integration({"url": "http://a/mcp", "tools": {"t": {"input_schema": schema}}})
+
+    def test_a_pattern_that_is_none_is_an_error(self) -> None:
+        schema = {"type": "object", "properties": {"n": {"type": "string", "pattern": "("}}}
+        with pytest.raises(ConfigurationError, match="is not a 'regex'"):
+            integration({"url": "http://a/mcp", "tools": {"t": {"input_schema": schema}}})
+
     @pytest.mark.parametrize(
         ("settings", "problem"),
         [
