@@ -17,6 +17,9 @@ from core.store.database import Database
 from core.store.tables import storm_events, storms
 
 _REMEMBERED = timedelta(days=30)
+_UNTOLD = timedelta(days=1)
+"""How long after its end one stays open that was not told: its events may be tried again for half
+a day, while Slack is away."""
 
 
 def digest(*parts: str) -> str:
@@ -205,9 +208,12 @@ class StormStore:
         behind = storms.c.message.is_not(None) & (
             storms.c.shown < storms.c.events + storms.c.resolved
         )
+        over = (storms.c.ends_at <= now) & (
+            storms.c.message.is_not(None) | (storms.c.ends_at <= now - _UNTOLD)
+        )
         due = (
             (storms.c.state == "open")
-            & or_(behind, storms.c.ends_at <= now)
+            & or_(behind, over)
             & or_(storms.c.busy_until.is_(None), storms.c.busy_until <= now)
         )
         async with self._database.read() as connection:

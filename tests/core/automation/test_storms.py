@@ -234,6 +234,40 @@ async def test_a_storm_that_cannot_be_told_now_is_told_later(
     assert told.title == "2 alerts, 2 services"
 
 
+async def test_a_storm_that_cannot_be_told_before_it_is_over_is_told_whole(
+    database: Database, tmp_path: Path
+) -> None:
+    here = replicas(database, tmp_path, group={"window": "1m"})
+    here.room.away = True
+    for number in range(9):
+        with pytest.raises(PresentationError):
+            await here.handle(alert(number))
+    here.clock.forward(hours=2)
+    await here.look()
+    here.room.away = False
+    for number in range(9):
+        await here.handle(alert(number))
+    await here.look()
+    (told,) = here.room.announced.values()
+    assert told.title == "9 alerts, 9 services"
+    assert told.facts["began"] == "2026-11-25 12:00 UTC; it is over"
+    (listed,) = here.room.texts()
+    assert len(listed.splitlines()) == 9
+
+
+async def test_a_storm_that_nobody_tells_ends(database: Database, tmp_path: Path) -> None:
+    here = replicas(database, tmp_path, group={"window": "1m", "after": 4})
+    await here.handle(alert(0))
+    here.clock.forward(days=2)
+    await here.look()
+    here.clock.forward(days=30)
+    await here.storms.forget(here.clock.now)
+    counted = await here.storms.count(
+        "alerts", "", alert(0), "#ops", timedelta(minutes=1), here.clock.now
+    )
+    assert counted.storm.opened_at == here.clock.now, "the old one is gone"
+
+
 async def test_a_message_that_is_gone_is_not_drawn_for_ever(
     database: Database, tmp_path: Path
 ) -> None:
