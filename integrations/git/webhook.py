@@ -31,7 +31,7 @@ class GitWebhook(Webhook):
         """See `Webhook.verify`. The order of one ref's pushes is kept."""
         key = verify_message(headers, body, self._keys, at)
         push = read_payload(body, PushMessage).data
-        return Identity(key, shorten(f"{push.repository} {push.ref}", 300))
+        return Identity(key, shorten(clip(f"{push.repository} {push.ref}", 800), 300))
 
     def normalise(self, headers: Mapping[str, str], body: bytes) -> list[Event]:
         """`push`, with the attributes that GitHub's has."""

@@ -63,7 +63,6 @@ def _package(integration: type) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.slow
 def test_altered_payloads(name: str) -> None:
     case = CASES[name]
     webhook, known = case.webhook(), _samples(case)
