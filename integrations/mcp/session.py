@@ -3,9 +3,8 @@
 So a program that crashes or hangs takes nothing with it and is started anew by the next call, no
 call sees another's state, and cancelling one ends its program and its connection.
 
-The SDK (`mcp` 2.3, 4 MB with its types) takes 0.3 s to import, so it is imported with the first
-call: `countersign check` and the like do without. `pydantic-ai`'s toolsets wrap the same SDK for
-agents and would hide what a failed call has sent.
+The SDK (`mcp` 2.3, 4 MB with its types, 0.3 s to import) is what our own server needs anyway.
+`pydantic-ai`'s toolsets wrap the same SDK for agents and would hide what a failed call has sent.
 """
 
 from __future__ import annotations
@@ -15,22 +14,38 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+import anyio
+import httpx2
+from mcp import Client, MCPError
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND
 from pydantic import Field, JsonValue
 
 from core.records import Frozen
 from core.workflows.actions import ActionError, OutcomeUnknownError
+from integrations.mcp.bounded import BoundedTransport
 from integrations.mcp.tools import definition_digest
 from integrations.text import clip, tidy
-
-if TYPE_CHECKING:
-    from mcp import Client
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PAGES = 20
 _MOST_TOOLS = 1000
 _AT_ONCE = 4
+_FAILURES: tuple[type[Exception], ...] = (
+    MCPError,
+    httpx2.HTTPError,
+    OSError,
+    ValueError,
+    RuntimeError,  # an answer that its own output schema does not allow
+    anyio.ClosedResourceError,
+    anyio.BrokenResourceError,
+    anyio.EndOfStream,
+)
+"""What goes wrong with a server that is down, crashes, or does not keep to the protocol."""
+_NOT_BEGUN = frozenset({INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND})
 
 
 class OfferedTool(Frozen):
@@ -79,8 +94,6 @@ class Program(Frozen):
     @asynccontextmanager
     async def connect(self, timeout_s: float) -> AsyncIterator[Any]:  # noqa: ARG002 - see Transport
         """See `Transport`. What it writes to standard error is dropped."""
-        from mcp.client.stdio import StdioServerParameters, stdio_client
-
         parameters = StdioServerParameters(
             command=self.command[0],
             args=list(self.command[1:]),
@@ -111,11 +124,6 @@ class Remote(Frozen):
     @asynccontextmanager
     async def connect(self, timeout_s: float) -> AsyncIterator[Any]:
         """See `Transport`. The SDK follows no redirect to another origin."""
-        import httpx2
-        from mcp.client.streamable_http import streamable_http_client
-
-        from integrations.mcp.bounded import BoundedTransport
-
         async with (
             httpx2.AsyncClient(
                 headers=self.headers,
@@ -160,7 +168,7 @@ class McpServer:
         try:
             async with self._session() as client:
                 found = await _list(client)
-        except self._failures() as error:
+        except _FAILURES as error:
             if found is None:
                 raise ActionError(f"{self.name}: {_told(error)}.") from error
         return found or {}
@@ -185,7 +193,7 @@ class McpServer:
                 require_approved(self.name, tool, digest, await _list(client))
                 sent = True
                 outcome = _outcome(await client.call_tool(tool, dict(arguments)))
-        except self._failures() as error:
+        except _FAILURES as error:
             if outcome is None:
                 unsure = sent and not repeatable and not _refused(error)
                 raised = OutcomeUnknownError if unsure else ActionError
@@ -195,8 +203,6 @@ class McpServer:
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Client]:
-        from mcp import Client
-
         async with self._gate:
             try:
                 async with AsyncExitStack() as stack:
@@ -207,16 +213,6 @@ class McpServer:
                     yield await stack.enter_async_context(client)
             except ExceptionGroup as group:  # anyio's task groups wrap even a single error
                 raise _first(group) from group
-
-    def _failures(self) -> tuple[type[Exception], ...]:
-        """What goes wrong with a server that is down, crashes, or does not keep to the protocol."""
-        import anyio
-        import httpx2
-        from mcp import MCPError
-
-        closed = (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream)
-        # RuntimeError: an answer that its own output schema does not allow.
-        return (MCPError, httpx2.HTTPError, OSError, ValueError, RuntimeError, *closed)
 
 
 def require_approved(
@@ -267,9 +263,7 @@ def _outcome(result: Any) -> ToolOutcome:
 
 def _refused(error: Exception) -> bool:
     """Whether the server said that it has not even begun."""
-    from mcp_types import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND
-
-    return getattr(error, "code", None) in {INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND}
+    return isinstance(error, MCPError) and error.code in _NOT_BEGUN
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> Exception:
