@@ -22,6 +22,7 @@ import hashlib
 import hmac
 import json
 import random
+import socket
 import sys
 import tempfile
 import time
@@ -83,6 +84,9 @@ class _Line(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        # Else megabytes of each connection stand in the kernel, sent and not yet read.
+        own = transport.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
 
     def pause_writing(self) -> None:
         self.full = True
