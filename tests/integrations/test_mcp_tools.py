@@ -4,6 +4,7 @@ and output and over HTTP."""
 import asyncio
 import gzip
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -165,6 +166,18 @@ class TestProgram:
         rain = action(integration(program(tmp_path / "log", timeout_s=8)), "make_rain")
         with pytest.raises(OutcomeUnknownError, match="timed out"):
             await execute(rain, cloud="stall")
+
+    async def test_cancelling_a_call_ends_its_program(self, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        rain = action(integration(program(log)), "make_rain")
+        calling = asyncio.create_task(execute(rain, cloud="stall"))
+        await until(lambda: log.exists() and "process" in log.read_text(), "it is called", 60)
+        process = int(log.read_text().split()[-1])
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
 
     async def test_a_changed_description_is_refused_before_anything_is_called(
         self, tmp_path: Path
