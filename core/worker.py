@@ -82,13 +82,15 @@ class InboxWorker:
         )
         if error is None:
             await self._inbox.finish(delivery)
-        elif isinstance(error, CountersignError) and not isinstance(error, PresentationError):
+        elif isinstance(error, PresentationError):
+            _log.warning("%s is tried again: %s", what, error)
+            await self._again(delivery, what, str(error), _ATTEMPTS_TO_POST)
+        elif isinstance(error, CountersignError):
             _log.warning("%s cannot be processed and is kept: %s", what, error)
             await self._inbox.give_up(delivery, str(error))
         else:
             _log.error("%s failed", what, exc_info=error)
-            most = _ATTEMPTS_TO_POST if isinstance(error, PresentationError) else _ATTEMPTS
-            await self._again(delivery, what, f"{type(error).__name__}: {error}", most)
+            await self._again(delivery, what, f"{type(error).__name__}: {error}", _ATTEMPTS)
 
     async def _again(self, delivery: Delivery, what: str, reason: str, most: int) -> None:
         if delivery.attempts + 1 >= most:

@@ -14,7 +14,7 @@ from core.incidents import Incident, IncidentStore
 from core.knowledge import KnowledgeBase
 from core.offers import OfferStore
 from core.ownership import Owner
-from core.ports import Teller
+from core.ports import PresentationError, Teller
 from core.records import Event, Instant, Place
 from core.state import ApplicationState
 from core.storms import StormStore
@@ -74,16 +74,23 @@ class TriggerService:
         """Let every trigger that accepts the event act on it.
 
         Raises:
-            PresentationError: a message could not be posted; handle the event again later.
+            PresentationError: a message could not be posted, while the other triggers have acted;
+                handle the event again later.
         """
         if event.kind in _OVER:
             await self._storms.resolve(event)
             await self._digests.resolve(event)
             await self._resolve(event)
+        failed: list[str] = []
         for trigger in self._state.triggers.values():
             if trigger.accepts(event):
                 _log.info("trigger %s accepts %s", trigger.id, event.id)
-                await self._act(trigger, event)
+                try:
+                    await self._act(trigger, event)
+                except PresentationError as error:
+                    failed.append(f"trigger {trigger.id}: {error}")
+        if failed:
+            raise PresentationError(" ".join(failed))
 
     async def run(self) -> None:
         """Keep the messages of storms true and tell what was kept, for ever; cancel to stop."""

@@ -12,13 +12,14 @@ from core.records import Event, Place
 
 
 class Room:
-    """Keeps what was said, once for each key; can be away."""
+    """Keeps what was said, once for each key; can be away, and lack channels."""
 
     def __init__(self) -> None:
         self.announced: dict[str, Announcement] = {}
         self.said: dict[str, tuple[Place, str]] = {}
         self.called: dict[str, tuple[str, ...]] = {}
         self.away = False
+        self.lacks: set[str] = set()
 
     async def say(self, place: Place, text: str, key: str) -> PostedMessage:
         self._be_there()
@@ -27,6 +28,8 @@ class Room:
 
     async def announce(self, announcement: Announcement) -> PostedMessage:
         self._be_there()
+        if announcement.place.channel in self.lacks:
+            raise PresentationError(f"there is no channel {announcement.place.channel}")
         self.announced.setdefault(announcement.key, announcement)
         message, thread = f"m-{announcement.key}"[:40], f"t-{announcement.key}"[:40]
         return PostedMessage(channel="C1", message=message, thread=thread)

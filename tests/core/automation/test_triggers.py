@@ -356,3 +356,23 @@ async def test_an_incident_that_could_not_be_announced_is_announced_later(
     incident = await here.incidents.open_about("late")
     assert incident is not None
     assert (incident.events, incident.thread is not None) == (1, True)
+
+
+async def test_a_trigger_whose_channel_is_missing_holds_up_no_other(
+    world: World, folder: Path
+) -> None:
+    here = await automation(
+        world,
+        folder,
+        trigger("first", channel="#gone", incident=True),
+        trigger("second", channel="#away", group={"by": "${event.branch}"}),
+        trigger("third"),
+    )
+    here.room.lacks = {"#gone", "#away"}
+    with pytest.raises(PresentationError, match=r"trigger first: .*#gone.*trigger second: .*#away"):
+        await here.service.handle(event("m1", branch="main"))
+    assert [told.place.channel for told in here.room.announced.values()] == ["#deploys"]
+    here.room.lacks = set()
+    await here.service.handle(event("m1", branch="main"))
+    channels = sorted(told.place.channel for told in here.room.announced.values())
+    assert channels == ["#away", "#deploys", "#gone"]
