@@ -10,7 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import InvalidRequestError
 from core.records import Idempotency, Risk
-from core.workflows.actions import Action, ActionContext, ActionError, ActionResult
+from core.workflows.actions import (
+    Action,
+    ActionContext,
+    ActionError,
+    ActionResult,
+    OutcomeUnknownError,
+)
 from integrations.buildkite.payloads import Build, Job
 from integrations.calling import Answer, SystemClient
 from integrations.text import clip, web_address
@@ -132,8 +138,11 @@ class RetryJob(Action[JobArguments]):
             await self._builds.put(path)
         elif not context.repeated:
             raise ActionError(f"{_called(job)} was retried already: give the id of the newer job.")
-        build = await self._builds.find(arguments)
-        new = _job(build, arguments).retried_in_job_id
+        try:
+            build = await self._builds.find(arguments)
+            new = _job(build, arguments).retried_in_job_id
+        except ActionError as error:
+            raise OutcomeUnknownError(f"{_called(job)} runs again, and then: {error}") from error
         return ActionResult(
             summary=f"{_called(job)} of {arguments.pipeline} #{arguments.number} runs again",
             values={"job_id": clip(new, 100)},

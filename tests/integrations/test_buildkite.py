@@ -152,6 +152,7 @@ class Api:
         self.retried: str | None = None
         self.calls: list[str] = []
         self.broken = False
+        self.fails_after_retry = False
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
@@ -177,6 +178,8 @@ class Api:
         return web.json_response({"uuid": NEW_JOB, "scopes": ["read_builds", "write_builds"]})
 
     async def _build(self, _request: web.Request) -> web.Response:
+        if self.fails_after_retry and self.retried:
+            return web.json_response({"message": "Forbidden"}, status=403)
         return web.json_response(self._shown(27))
 
     async def _rebuild(self, request: web.Request) -> web.StreamResponse:
@@ -255,6 +258,16 @@ async def test_a_job_is_retried_once_also_by_a_repeated_attempt() -> None:
             await action.execute(arguments, attempt("another run"))
         with pytest.raises(ActionError, match="retried already"):
             await action.preview(arguments)
+    assert api.calls == ["retry"]
+
+
+async def test_a_retry_that_cannot_be_looked_at_may_have_been_done() -> None:
+    api = Api()
+    api.fails_after_retry = True
+    async with acting(api, "buildkite.retry_job") as (_, action):
+        arguments = action.read({"pipeline": "shop", "number": 27, "job_id": JOB})
+        with pytest.raises(OutcomeUnknownError, match="runs again, and then"):
+            await action.execute(arguments, attempt())
     assert api.calls == ["retry"]
 
 
