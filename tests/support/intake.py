@@ -31,14 +31,14 @@ class Intake:
         self.integrations = integrations
 
     async def stored(self) -> list[Delivery]:
-        """Every delivery that waits to be processed, in the order in which they would be; then
-        they are finished, for the next one of a subject waits for that."""
+        """Every delivery that waits to be processed, in the order of arrival; they are finished,
+        for the next one of a subject waits for that."""
         found: list[Delivery] = []
         while claimed := await self.inbox.claim(100, ["webhook"]):
             for delivery in claimed:
                 await self.inbox.finish(delivery)
             found += claimed
-        return found
+        return sorted(found, key=lambda delivery: delivery.received_at)
 
 
 def signed(body: bytes, delivery: str | None = None, event: str = "ping") -> dict[str, str]:
