@@ -201,7 +201,7 @@ async def test_the_service_account_of_the_pod(tmp_path: Path, keys: Path) -> Non
         system = SystemClient("k8s", "Kubernetes", cluster.url, {})
         client = KubernetesClient(system, access.token_file)
         await client.start()
-        with pytest.raises(ActionError, match="no usable token.*set `url` or"):
+        with pytest.raises(ActionError, match=r"no usable token.*set `url` or"):
             await client.get("/version/", Version)
         (tmp_path / "token").write_text(TOKEN)
         version = await client.get("/version/", Version)
