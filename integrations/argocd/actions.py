@@ -134,12 +134,14 @@ class Sync(Action[SyncArguments]):
     async def execute(self, arguments: SyncArguments, context: ActionContext) -> ActionResult:
         """See `Action.execute`."""
         app = await self._argocd.get(arguments.application, arguments.app_namespace)
-        if not _is_ours(app, context.key):
+        before = None
+        if not _is_ours(app, context.key) or _has_failed(app):
             _require_idle(app)
+            before = app.status.operation_state
             request = _request(arguments, context.key)
             await self._argocd.ask(app, "sync", request)
         app = await self._argocd.until(
-            app, lambda now: _is_over(now, context.key), arguments.timeout_s, "the sync"
+            app, lambda now: _is_over(now, context.key, before), arguments.timeout_s, "the sync"
         )
         state = _finished(app)
         return ActionResult(
@@ -298,9 +300,19 @@ def _is_ours(app: Application, key: str) -> bool:
     return _has_note(app.operation, key) or (state is not None and _has_note(state.operation, key))
 
 
-def _is_over(app: Application, key: str) -> bool:
+def _has_failed(app: Application) -> bool:
+    """Whether the last operation has, and none has followed it."""
     state = app.status.operation_state
-    return state is not None and _has_note(state.operation, key) and state.phase in FINISHED
+    ended = None if state is None or app.operation is not None else state.phase
+    return ended in FINISHED - {"Succeeded"}
+
+
+def _is_over(app: Application, key: str, before: OperationState | None) -> bool:
+    """Whether our operation is over; `before` is the one that was over already."""
+    state = app.status.operation_state
+    if state is None or state.phase not in FINISHED or state == before:
+        return False
+    return _has_note(state.operation, key)
 
 
 def _is_new(app: Application, before: OperationState | None) -> bool:

@@ -109,7 +109,7 @@ class ArgoCD:
             what: is waited for, in words.
 
         Raises:
-            unsure: the time is up.
+            unsure: the time is up, or it cannot be looked at any more.
         """
         deadline = time.monotonic() + timeout_s
         away = ""
@@ -121,6 +121,8 @@ class ArgoCD:
                 away = ""
             except UnavailableError as error:
                 away = f" {error}"
+            except ActionError as error:
+                raise unsure(f"{app.title}: how {what} ended cannot be seen: {error}") from error
             if time.monotonic() > deadline:
                 raise unsure(
                     f"{app.title}: {what} is not over after {timeout_s:g} s: {self.link(app)}{away}"

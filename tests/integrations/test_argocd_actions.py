@@ -149,6 +149,27 @@ class TestSync:
         with pytest.raises(OutcomeUnknownError, match="not over after 1 s: http"):
             await do(integration, "sync", **SHOP, timeout_s=1)
 
+    @pytest.mark.parametrize("name", ["sync", "rollback"])
+    async def test_one_that_cannot_be_looked_at_may_have_been_done(
+        self, standin: StandInArgoCD, integration: ArgoCDIntegration, name: str
+    ) -> None:
+        standin.forbid_after_effect = True
+        with pytest.raises(OutcomeUnknownError, match="permission denied"):
+            await do(integration, name, **SHOP)
+        assert len(standin.effects) == 1
+
+    async def test_a_repeated_attempt_syncs_again_what_has_failed(
+        self, standin: StandInArgoCD, integration: ArgoCDIntegration
+    ) -> None:
+        sync = named(integration, "sync")
+        standin.phase = "Failed"
+        with pytest.raises(ActionError, match="failed to apply"):
+            await sync.execute(sync.read(SHOP), attempt())
+        standin.phase = "Succeeded"
+        result = await sync.execute(sync.read(SHOP), attempt(repeated=True))
+        assert result.values["sync"] == "Synced"
+        assert len(standin.effects) == 2
+
     async def test_to_prune_is_destructive(self, integration: ArgoCDIntegration) -> None:
         sync = named(integration, "sync")
         assert sync.risk_of(sync.read(SHOP)) is Risk.CHANGE

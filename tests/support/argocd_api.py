@@ -64,6 +64,7 @@ class StandInArgoCD:
         looks: how often an operation is seen in progress before it is over.
         phase: how operations end.
         drop_after_effect: the connection breaks after the next operation was started.
+        forbid_after_effect: nothing can be looked at once an operation was started.
     """
 
     def __init__(self) -> None:
@@ -74,6 +75,7 @@ class StandInArgoCD:
         self.looks = 2
         self.phase = "Succeeded"
         self.drop_after_effect = False
+        self.forbid_after_effect = False
         self.url = ""
         self._left = 0
         self._started = 0
@@ -87,6 +89,8 @@ class StandInArgoCD:
             return _error(401, 16, "no session information")
         if request.path == "/api/v1/applications/shop" and request.method == "GET":
             self._check("query", set(request.query), {"appNamespace", "refresh"})
+            if self.forbid_after_effect and self.sent:
+                return _error(403, 7, "permission denied")
             self._advance()
             return web.json_response(self.app)
         known = {"sync": _SYNC, "rollback": _ROLLBACK}
