@@ -87,6 +87,8 @@ def verify_message(
 
 
 def _moment(timestamp: str) -> datetime:
-    if not (timestamp.isascii() and timestamp.isdigit() and int(timestamp) <= _LATEST):
+    # Python refuses to read integers of thousands of digits.
+    digits = timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12
+    if not (digits and int(timestamp) <= _LATEST):
         raise SignatureError("the timestamp is not a number of seconds")
     return datetime.fromtimestamp(int(timestamp), UTC)

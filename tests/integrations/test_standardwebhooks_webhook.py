@@ -1,5 +1,8 @@
 """Standard Webhooks, signed by the project's own Python library."""
 
+import base64
+import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,7 +16,7 @@ from core.security.secrets import Secrets
 from core.state import AIIntegration
 from integrations.standardwebhooks import StandardWebhooksIntegration
 from integrations.standardwebhooks.webhook import StandardWebhook
-from integrations.webhooks import ARRIVAL, MalformedDeliveryError
+from integrations.webhooks import ARRIVAL, MalformedDeliveryError, SignatureError
 from tests.support.source_cases import SourceCase, SourceChecks
 from tests.support.standard_webhooks import ID, NEW_SECRET, SECRET, WRONG_SECRET, sign
 
@@ -64,6 +67,19 @@ def made(**settings: object) -> StandardWebhook:
         }
     )
     return StandardWebhooksIntegration.create(record, Secrets({"SIGNING": SECRET})).webhook
+
+
+@pytest.mark.parametrize("seconds", ["9" * 5000, "9" * 12, "1e9", "-1", "\u0661", " 1"])
+def test_a_signed_time_that_is_none_is_refused(seconds: str) -> None:
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    signed = hmac.new(key, f"{ID}.{seconds}.".encode() + BODY, hashlib.sha256).digest()
+    headers = {
+        "webhook-id": ID,
+        "webhook-timestamp": seconds,
+        "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
+    }
+    with pytest.raises(SignatureError):
+        made().verify(headers, BODY, datetime.now(UTC))
 
 
 def test_the_vector_that_the_libraries_of_the_project_are_tested_with() -> None:
