@@ -59,12 +59,11 @@ def read_events(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
     Raises:
         MalformedDeliveryError: it is none of the three modes.
     """
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     value = read_json(body)
-    if content_type == STRUCTURED:
-        value = [value]
-    elif content_type != BATCHED:
+    if is_binary(headers):
         value = [{**_from_headers(headers), "data": value}]
+    elif _content_type(headers) == STRUCTURED:
+        value = [value]
     try:
         return _BATCH.validate_python(value)
     except ValidationError as error:
@@ -73,6 +72,15 @@ def read_events(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
             for problem in error.errors(include_url=False, include_input=False)[:5]
         )
         raise MalformedDeliveryError(f"not a CloudEvent: {problems}") from error
+
+
+def is_binary(headers: Mapping[str, str]) -> bool:
+    """Whether the attributes stand in headers, and the body is the data alone."""
+    return _content_type(headers) not in {STRUCTURED, BATCHED}
+
+
+def _content_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _from_headers(headers: Mapping[str, str]) -> dict[str, JsonValue]:

@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from core.records import Event
-from integrations.cloudevents.payloads import BATCHED, STRUCTURED, CloudEvent, read_events
+from integrations.cloudevents.payloads import (
+    BATCHED,
+    STRUCTURED,
+    CloudEvent,
+    is_binary,
+    read_events,
+)
 from integrations.flatten import attribute, attributes_of, kind_of
 from integrations.generic.proof import Prover
 from integrations.text import clip, shorten
-from integrations.webhooks import ARRIVAL, Identity, Webhook, digest, in_utc
+from integrations.webhooks import ARRIVAL, Identity, SignatureError, Webhook, digest, in_utc
 
 
 class CloudEventsWebhook(Webhook):
@@ -35,6 +41,11 @@ class CloudEventsWebhook(Webhook):
         """See `Webhook.verify`; source and id together are unique. The order of the events of one
         source and subject is kept, but not that of a batch."""
         self._prover.check(headers, body, at)
+        if is_binary(headers) and not self._prover.covers_headers:
+            raise SignatureError(
+                "what is signed is the body, and in binary mode the attributes stand in headers, "
+                "which anybody could change: let the sender use the structured mode"
+            )
         events = read_events(headers, body)
         if len(events) != 1:
             return Identity(digest(body))

@@ -129,10 +129,12 @@ class Prover(Protocol):
     Attributes:
         secret_headers: lower-case names of headers that hold the secret itself.
         id_header: that of the delivery's id, where the proof covers one.
+        covers_headers: whether it vouches for all of the request, and not for the body alone.
     """
 
     secret_headers: frozenset[str]
     id_header: str | None
+    covers_headers: bool
 
     def check(self, headers: Mapping[str, str], body: bytes, at: datetime) -> None:
         """Let pass what comes from the sender.
@@ -145,6 +147,7 @@ class Prover(Protocol):
 
 class _Token:
     id_header: str | None = None
+    covers_headers: bool = True
 
     def __init__(self, proof: TokenProof, secrets: Sequence[SecretStr]) -> None:
         self.secret_headers = frozenset({proof.header})
@@ -178,6 +181,7 @@ def _basic(value: str) -> str:
 class _Hmac:
     secret_headers: frozenset[str] = frozenset()
     id_header: str | None = None
+    covers_headers: bool = False
 
     def __init__(self, proof: HmacProof, secrets: Sequence[SecretStr]) -> None:
         self._proof = proof
@@ -240,6 +244,7 @@ def _values(headers: Mapping[str, str], name: str, part: str | None) -> list[str
 
 class _Standard:
     secret_headers: frozenset[str] = frozenset()
+    covers_headers: bool = False
 
     def __init__(self, keys: Sequence[bytes], prefix: str) -> None:
         self._keys = keys

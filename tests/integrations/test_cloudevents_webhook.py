@@ -14,7 +14,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from core.records import Event
 from integrations.cloudevents import CloudEventsIntegration
-from integrations.webhooks import ARRIVAL, MalformedDeliveryError
+from integrations.webhooks import ARRIVAL, MalformedDeliveryError, SignatureError
 from tests.support.source_cases import SECRET, SourceCase, SourceChecks, lower
 
 PAYLOADS = Path(__file__).parent / "payloads" / "cloudevents"
@@ -84,6 +84,15 @@ class TestBatchWithAnHmac(SourceChecks):
         settings={"proof": {"hmac": {"header": "X-Signature-256", "prefix": "sha256="}}},
         proofs=("X-Signature-256",),
     )
+
+
+@pytest.mark.parametrize("body", [BINARY.body, STRUCTURED.body])
+def test_a_signature_over_the_body_does_not_vouch_for_attributes_in_headers(body: bytes) -> None:
+    webhook = TestBatchWithAnHmac.case.webhook()
+    signed = _signed(TestBatchWithAnHmac.case.secret, body, datetime.now(UTC))
+    headers = lower({**signed, **BINARY.headers, "ce-type": "another.type"})
+    with pytest.raises(SignatureError, match="structured mode"):
+        webhook.verify(headers, body, datetime.now(UTC))
 
 
 def normalise(headers: Mapping[str, str], body: bytes) -> list[Event]:
