@@ -87,11 +87,13 @@ class DeliveryBook:
         self._audit = audit
 
     async def failed(self, integration: str | None = None, limit: int = 50) -> list[KeptDelivery]:
-        """Those that will not be tried again by themselves, the newest first."""
+        """Those that will not be tried again by themselves, the newest first; then those that have
+        failed so far and will be (`received`)."""
+        tried = (deliveries.c.state == "received") & (deliveries.c.attempts > 0)
         query = (
             select(*_COLUMNS)
-            .where(deliveries.c.state == "failed", deliveries.c.kind == _WEBHOOKS)
-            .order_by(deliveries.c.sequence.desc())
+            .where((deliveries.c.state == "failed") | tried, deliveries.c.kind == _WEBHOOKS)
+            .order_by(deliveries.c.state, deliveries.c.sequence.desc())
             .limit(limit)
         )
         if integration is not None:

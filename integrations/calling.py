@@ -7,10 +7,12 @@ know nothing of HTTP. What may be repeated, and what an answer means, is decided
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -171,6 +173,7 @@ class SystemClient:
         self._session: aiohttp.ClientSession | None = None
         self._breakers = AsyncCircuitBreakerFactory(_OPEN_AFTER, _OPEN_FOR_S)
         self._breakers.add_listener(_log_change)
+        self._last_failure = ""
 
     async def start(self) -> None:
         """Open the connection pool."""
@@ -239,12 +242,14 @@ class SystemClient:
             async for attempt in retrying:
                 with attempt:
                     async with breaker:
-                        answer = await self._once(method, path, params, data, form, headers)
+                        with self._remembering():
+                            answer = await self._once(method, path, params, data, form, headers)
                         return replace(answer, changed=not repeatable)
         except OpenedState as error:
             raise UnavailableError(
                 f"{self.name} has failed {_OPEN_AFTER} times in a row and is left alone for "
-                f"{max(1, round(error.opened_at + _OPEN_FOR_S - time.time()))} s more."
+                f"{max(1, round(error.opened_at + _OPEN_FOR_S - time.time()))} s more. The last "
+                f"failure: {self._last_failure}"
             ) from error
         except _PassingError as error:
             safe = error.undone or repeatable
@@ -254,6 +259,19 @@ class SystemClient:
                 raise
             raise OutcomeUnknownError(str(error)) from error
         raise AssertionError("tenacity ends with a result or an error")
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        """Keep what went wrong, for those who are told that the system is left alone."""
+        try:
+            yield
+        except _PassingError as error:
+            if not error.busy:
+                self._last_failure = str(error)
+            raise
+        except asyncio.CancelledError:
+            self._last_failure = f"{self.name} did not answer as long as somebody waited."
+            raise
 
     async def health(self, path: str, what: str) -> Health:
         """Ask `path`, which should cost the system nothing; never raises for what is wrong.

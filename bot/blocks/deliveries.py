@@ -30,7 +30,8 @@ _MOST = 20
 def delivery_list(
     standings: Sequence[Standing], failed: Sequence[KeptDelivery], command: str
 ) -> Content:
-    """How each sender's deliveries stand, and those that have failed, newest first."""
+    """How each sender's deliveries stand, and those that have failed, newest first; those that are
+    tried again are among them."""
     sources: list[Line] = [_standing(standing) for standing in standings]
     blocks: list[Block] = [rich(paragraph([bold("Webhooks")]), *_bulleted(sources, "none came"))]
     lines: list[Line] = [
@@ -38,7 +39,7 @@ def delivery_list(
             code(cut(one.key, 100)),
             text(f" {one.integration} · "),
             moment(one.received_at),
-            text(f" · {cut(one.reason, 200)}"),
+            text(f" · {'' if one.state == 'failed' else 'tried again: '}{cut(one.reason, 200)}"),
         ]
         for one in failed[:_MOST]
     ]

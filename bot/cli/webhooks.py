@@ -97,8 +97,15 @@ def _line(delivery: KeptDelivery) -> str:
     reason = f": {_one_line(delivery.reason)}" if delivery.reason else ""
     return (
         f"{delivery.received_at:%Y-%m-%d %H:%M %Z} {delivery.integration} "
-        f"{_one_line(delivery.key)} {delivery.state}, {delivery.size} bytes{reason}"
+        f"{_one_line(delivery.key)} {_state(delivery)}, {delivery.size} bytes{reason}"
     )
+
+
+def _state(delivery: KeptDelivery) -> str:
+    if delivery.state == "received" and delivery.attempts:
+        times = "once" if delivery.attempts == 1 else f"{delivery.attempts} times"
+        return f"failed {times} and is tried again"
+    return delivery.state
 
 
 def _one_line(text: str) -> str:

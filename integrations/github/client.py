@@ -72,6 +72,7 @@ class GitHubClient:
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._breakers = AsyncCircuitBreakerFactory(_OPEN_AFTER, _OPEN_FOR_S)
+        self._last_failure = ""
 
     @property
     def has_token(self) -> bool:
@@ -175,11 +176,14 @@ class GitHubClient:
         try:
             async with breaker, self._explaining(changes=changes):
                 yield _Api(self._session, self._base_url, self._graphql_url, self._token)
+        except (_FaultError, OutcomeUnknownError) as error:
+            self._last_failure = str(error)
+            raise
         except OpenedState as error:
             wait_s = max(1, round(error.opened_at + _OPEN_FOR_S - time.time()))
             raise ActionError(
                 f"GitHub has failed {_OPEN_AFTER} times in a row and is left alone for {wait_s} s "
-                "more."
+                f"more. The last failure: {self._last_failure}"
             ) from error
 
     @asynccontextmanager

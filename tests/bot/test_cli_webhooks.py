@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,21 @@ def test_what_has_failed_is_listed_with_the_reason() -> None:
     assert standing.endswith(" 1 failed, 0 done")
     assert f" github d-1 failed, {len(BODY)} bytes: it is not [31m what GitHub" in line
     assert webhooks("list", "--integration", "gitlab").stdout.endswith("No delivery has failed.\n")
+
+
+def test_what_is_tried_again_is_listed_too(url: str) -> None:
+    async def retry() -> None:
+        database = Database(url)
+        await database.open()
+        inbox = SqlInbox(database)
+        (delivery,) = await inbox.claim(1, ["webhook"])
+        await inbox.retry(delivery, "there is no channel #x", timedelta(hours=1))
+        await database.close()
+
+    asyncio.run(retry())
+    line = webhooks("list").stdout.splitlines()[-1]
+    told = f" github d-2 failed once and is tried again, {len(BODY)} bytes: there is no channel #x"
+    assert line.endswith(told)
 
 
 @pytest.mark.usefixtures("url")

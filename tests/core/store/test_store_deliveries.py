@@ -50,6 +50,20 @@ async def test_what_has_failed_is_listed_with_the_reason_newest_first(
     assert (await book.failed())[0].size == len(BODY)
 
 
+async def test_what_is_tried_again_is_listed_after_what_is_not(
+    inbox: SqlInbox, book: DeliveryBook
+) -> None:
+    await fail(inbox, "over")
+    await inbox.accept(GITHUB, "later", BODY, {})
+    (delivery,) = await inbox.claim(1, ["webhook"])
+    await inbox.retry(delivery, "Slack is away", timedelta(hours=1))
+    await inbox.accept(GITHUB, "new", BODY, {})
+    assert [(d.key, d.state, d.attempts, d.reason) for d in await book.failed()] == [
+        ("over", "failed", 1, "over cannot be read"),
+        ("later", "received", 1, "Slack is away"),
+    ]
+
+
 async def test_how_each_source_stands(inbox: SqlInbox, book: DeliveryBook) -> None:
     await fail(inbox, "bad")
     before = datetime.now(UTC)
