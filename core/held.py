@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -13,6 +13,9 @@ from core.store.tables import held_events
 from core.storms import about, digest
 
 _MOST = 5000
+_TOLD = datetime(9999, 1, 1, tzinfo=UTC)
+"""`until` of what has been told: it is remembered, since its delivery may be handled again."""
+_REMEMBERED = timedelta(days=30)
 _LATE = timedelta(seconds=30)
 """What came just before the end is in the digest too, on whichever replica it is handled."""
 
@@ -56,7 +59,7 @@ class HeldStore:
             return
 
     async def holds(self, trigger: str, event: Event) -> bool:
-        """Whether the event is kept for this trigger."""
+        """Whether the event is kept for this trigger, or was and has been told."""
         query = select(held_events.c.id).where(held_events.c.id == digest(trigger, event.id))
         async with self._database.read() as connection:
             return (await connection.execute(query)).first() is not None
@@ -64,7 +67,9 @@ class HeldStore:
     async def resolve(self, event: Event) -> None:
         """What `event` is about is over."""
         query = select(held_events.c.id).where(
-            held_events.c.about == about(event), held_events.c.resolved.is_(False)
+            held_events.c.about == about(event),
+            held_events.c.resolved.is_(False),
+            held_events.c.until < _TOLD,
         )
         async with self._database.read() as connection:
             ids = (await connection.execute(query)).scalars().all()
@@ -92,5 +97,11 @@ class HeldStore:
         ids = [one.id for one in held]
         async with self._database.write() as connection:
             for start in range(0, len(ids), 500):
-                part = ids[start : start + 500]
-                await connection.execute(delete(held_events).where(held_events.c.id.in_(part)))
+                part = held_events.c.id.in_(ids[start : start + 500])
+                await connection.execute(update(held_events).where(part).values(until=_TOLD))
+
+    async def forget(self, now: Instant) -> None:
+        """Remove what was told, a month after it came."""
+        old = (held_events.c.until == _TOLD) & (held_events.c.at < now - _REMEMBERED)
+        async with self._database.write() as connection:
+            await connection.execute(delete(held_events).where(old))

@@ -39,6 +39,10 @@ class Digests:
         """What `event` is about is over."""
         await self._store.resolve(event)
 
+    async def forget(self, now: Instant) -> None:
+        """Remove what was told long ago."""
+        await self._store.forget(now)
+
     async def look(self, now: Instant) -> None:
         """Tell of the quiet hours that have ended."""
         due = sorted(await self._store.due(now), key=_batch)

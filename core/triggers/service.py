@@ -100,6 +100,7 @@ class TriggerService:
             if self._clock() - forgotten > _FORGET_EVERY:
                 forgotten = self._clock()
                 await self._storms.forget(forgotten)
+                await self._digests.forget(forgotten)
             await asyncio.sleep(_LOOK_S)
 
     async def look(self) -> None:

@@ -409,6 +409,40 @@ async def test_a_digest_that_cannot_be_told_now_is_told_later(
     assert [told.title for told in here.room.announced.values()] == ["1 event in quiet hours"]
 
 
+async def test_an_event_that_was_told_in_a_digest_and_comes_again_starts_nothing(
+    database: Database, tmp_path: Path
+) -> None:
+    """As when another trigger's message could not be posted, so that it is handled again."""
+    here = replicas(database, tmp_path, quiet=NIGHT, mode="start")
+    here.clock.forward(hours=11)
+    await here.handle(alert(1))
+    here.clock.forward(hours=9)
+    await here.look()
+    await here.handle(alert(1))
+    await here.handle(alert(1, kind="alert.resolved"))
+    here.clock.forward(hours=14)
+    await here.handle(alert(1))
+    here.clock.forward(hours=10)
+    await here.look()
+    assert [told.title for told in here.room.announced.values()] == ["1 event in quiet hours"]
+    assert here.asked.requests == {}
+
+
+async def test_what_was_told_in_a_digest_is_forgotten_after_a_month(
+    database: Database, tmp_path: Path
+) -> None:
+    here = replicas(database, tmp_path, quiet=NIGHT, mode="start")
+    here.clock.forward(hours=11)
+    await here.handle(alert(1))
+    here.clock.forward(hours=9)
+    await here.look()
+    held = HeldStore(database)
+    await held.forget(here.clock.now)
+    assert await held.holds("alerts", alert(1))
+    await held.forget(here.clock.now + timedelta(days=31))
+    assert not await held.holds("alerts", alert(1))
+
+
 def test_an_incident_is_not_grouped_a_second_time() -> None:
     fields = {"integration": "a", "event": "alert.firing", "channel": "#ops", "incident": True}
     with pytest.raises(ValueError, match="leave out 'incident' or 'group'"):
