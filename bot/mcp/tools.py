@@ -24,6 +24,7 @@ from core.records import Place, Provenance, Value
 from core.security.permissions import Permissions
 from core.security.policy import Right
 from core.security.tokens import AccessToken
+from core.workflows.arguments import fill_in
 from core.workflows.plan import PlannedArgument
 from core.workflows.run import Run, RunState
 from core.workflows.service import RunRequest, WorkflowService
@@ -98,12 +99,17 @@ class Desk:
             key: the same request has the same key, and becomes one run however often it comes.
 
         Raises:
-            CountersignError: as `WorkflowService.request`, or the channel is not there.
+            CountersignError: as `WorkflowService.request`, or the channel is not there, or the key
+                was that of another request.
         """
         if key is not None and not 0 < len(key) <= _LONGEST_KEY:
             raise InvalidRequestError(f"A key has 1 to {_LONGEST_KEY} characters.")
         request = await self._request(token, workflow, arguments, channel, key or uuid4().hex)
         run = await self._workflows.request(request)
+        if not self._is_of(run, request):
+            raise InvalidRequestError(
+                f"“{key}” was the key of another request: give each request a key of its own."
+            )
         return await self._view(await self._workflows.judged(run), asked=True)
 
     async def read_run(self, token: AccessToken, run_id: str) -> RunView:
@@ -158,6 +164,18 @@ class Desk:
             requester=token.user,
             origin=origin,
             place=Place(channel=where),
+        )
+
+    def _is_of(self, run: Run, request: RunRequest) -> bool:
+        """Whether it is this request that became the run, now or before."""
+        given = fill_in(self._workflows.workflows[request.workflow], request.arguments)
+        known = run.plan.arguments
+        return (run.plan.workflow, run.requester, run.place.channel) == (
+            request.workflow,
+            request.requester,
+            request.place.channel,
+        ) and all(
+            name in known and known[name].value == given[name].value for name in request.arguments
         )
 
     async def _sees(self, token: AccessToken, run: Run) -> bool:
