@@ -8,7 +8,8 @@ import hashlib
 def clip(text: str | None, limit: int) -> str:
     """`text` on one line, without control characters, at most `limit` characters."""
     line = " ".join((text or "").split())
-    line = "".join(character for character in line if character.isprintable())
+    if not line.isprintable():
+        line = "".join(character for character in line if character.isprintable())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
