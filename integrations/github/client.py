@@ -54,6 +54,10 @@ class _FaultError(ActionError):
     """GitHub could not be reached or has a fault of its own, which may pass; nothing was done."""
 
 
+class _TooLargeError(ActionError):
+    """The answer is larger than we read; whatever was asked has been done."""
+
+
 class GitHubClient:
     """Calls one GitHub API with one token.
 
@@ -192,6 +196,10 @@ class GitHubClient:
         unsure = OutcomeUnknownError if changes else _FaultError
         try:
             yield
+        except _TooLargeError as error:
+            if changes:
+                raise OutcomeUnknownError(str(error)) from error
+            raise
         except aiohttp.ClientConnectorError as error:
             raise _FaultError(
                 f"GitHub cannot be reached at {self._base_url}: {error.os_error}."
@@ -265,7 +273,7 @@ class _Api(GitHubAPI):
             async for chunk in response.content.iter_any():
                 answer += chunk
                 if len(answer) > _MAX_BYTES:
-                    raise ActionError(f"GitHub's answer is larger than {_MAX_BYTES} bytes.")
+                    raise _TooLargeError(f"GitHub's answer is larger than {_MAX_BYTES} bytes.")
             return response.status, response.headers, bytes(answer)
 
     async def sleep(self, seconds: float) -> None:

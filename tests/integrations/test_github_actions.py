@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from core.errors import ConfigurationError, InvalidRequestError
 from core.records import Idempotency, Risk
@@ -13,6 +14,7 @@ from core.security.secrets import Secrets
 from core.state import AIIntegration
 from core.workflows.actions import Action, ActionError, OutcomeUnknownError
 from integrations.github import GitHubIntegration
+from integrations.github.client import GitHubClient
 from tests.support import emulate, github_api
 from tests.support.emulate import EmulatedGitHub, emulated_github
 from tests.support.github_api import DescribedGitHub, described_github
@@ -66,6 +68,20 @@ class TestRerunWorkflow:
         assert len(list(described.effects)) == 1
         assert result.values["attempt"] == 2
         assert "already" in result.summary
+
+    async def test_an_answer_that_is_too_large_may_follow_an_effect(
+        self, described: DescribedGitHub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("integrations.github.client._MAX_BYTES", 1)
+        client = GitHubClient("github", described.url, SecretStr(github_api.TOKEN), 10)
+        await client.start()
+        run = f"/repos/{described.repository}/actions/runs/{described.run['id']}"
+        with pytest.raises(OutcomeUnknownError, match="larger than 1 bytes"):
+            await client.post(f"{run}/rerun", {}, {})
+        with pytest.raises(ActionError, match="larger than 1 bytes"):
+            await client.get(run, {})
+        await client.close()
+        assert described.requests == [f"POST {run}/rerun", f"GET {run}"]
 
     async def test_a_run_that_still_runs_is_left_alone(
         self, described: DescribedGitHub, rerun: Action[Any]
