@@ -74,6 +74,11 @@ class Standing(Frozen):
     done: int
     oldest: Instant | None
 
+    @property
+    def integration(self) -> str:
+        """The id of the integration that they are for."""
+        return self.source.partition(":")[2]
+
 
 class DeliveryBook:
     """Looks up the deliveries of webhooks, and lets those that have failed be processed again.

@@ -38,20 +38,20 @@ def events_of(delivery: Delivery, integrations: Integrations) -> list[Event]:
     except NotFoundError as error:
         raise UnreadableDeliveryError(
             f"The delivery {delivery.key} is for an integration that is gone: {error} "
-            f"Put integrations/{integration_id}.yaml back, then deliver it again."
+            f"Put integrations/{integration_id}.yaml back, restart, and replay it."
         ) from error
     if integration.webhook is None:
         raise UnreadableDeliveryError(
             f"The delivery {delivery.key} is for '{integration_id}', which takes no webhooks any "
-            f"more: give integrations/{integration_id}.yaml its webhook secret, then deliver it "
-            "again."
+            f"more: give integrations/{integration_id}.yaml its webhook secret, restart, and "
+            "replay it."
         )
     try:
         events = integration.webhook.normalise(delivery.headers, delivery.body)
     except MalformedDeliveryError as error:
         raise UnreadableDeliveryError(
-            f"The delivery {delivery.key} for '{integration_id}' is not what a sender of kind "
-            f"'{integration.kind}' documents: {error}."
+            f"The delivery {delivery.key} does not fit integrations/{integration_id}.yaml, of the "
+            f"kind '{integration.kind}': {str(error).rstrip('.')}."
         ) from error
     events = [
         event.model_copy(update={"occurred_at": delivery.received_at})

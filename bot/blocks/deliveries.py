@@ -50,8 +50,7 @@ def delivery_list(
         hint: Line = [text("Look at one: "), code(f"{command} webhooks show KEY")]
         blocks.append(rich(paragraph(hint)))
     counts = "; ".join(
-        f"{one.source.partition(':')[2]}: {one.waiting} waiting, {one.failed} failed"
-        for one in standings
+        f"{one.integration}: {one.waiting} waiting, {one.failed} failed" for one in standings
     )
     spoken = "; ".join(f"{one.key}: {one.reason}" for one in failed[:_MOST]) or "none"
     words = f"Webhooks: {counts or 'none came'}. Failed: {spoken}"
@@ -83,7 +82,7 @@ def delivery_details(delivery: KeptDelivery, contents: Contents) -> Content:
 
 def _standing(standing: Standing) -> Line:
     line: Line = [
-        bold(standing.source.partition(":")[2]),
+        bold(standing.integration),
         text(f" {standing.waiting} waiting, {standing.failed} failed, {standing.done} done"),
     ]
     if standing.oldest is not None:

@@ -54,7 +54,8 @@ async def _list(settings: Settings, integration: str | None, limit: int) -> None
         standings = await book.standings()
         failed = await book.failed(integration, limit)
     for standing in standings:
-        typer.echo(_standing(standing))
+        if integration in {None, standing.integration}:
+            typer.echo(_standing(standing))
     for delivery in failed:
         typer.echo(_line(delivery))
     if not failed:
@@ -88,7 +89,7 @@ async def _replay(settings: Settings, key: str, integration: str | None, by: str
 def _standing(standing: Standing) -> str:
     since = f" since {standing.oldest:%Y-%m-%d %H:%M %Z}" if standing.oldest else ""
     return (
-        f"{standing.source.partition(':')[2]}: {standing.waiting} waiting{since}, "
+        f"{standing.integration}: {standing.waiting} waiting{since}, "
         f"{standing.failed} failed, {standing.done} done"
     )
 
