@@ -96,7 +96,11 @@ class Get(Action[GetArguments]):
 
     async def _list(self, arguments: GetArguments, path: str) -> ActionResult:
         found = await self._client.get(path, AnyList, {"limit": str(_LISTED)})
-        names: list[JsonValue] = [item.metadata.name for item in found.items]
+        names: list[JsonValue] = [
+            item.metadata.name
+            for item in found.items
+            if arguments.kind != "node" or self._scope.includes_node(item.metadata.name)
+        ]
         return ActionResult(
             summary=f"{arguments.title}: {len(names)} found"
             + (", and there are more" if found.metadata.more else ""),

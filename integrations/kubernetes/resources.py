@@ -115,9 +115,17 @@ class Scope:
         """
         self._check("node", node, self._nodes)
 
+    def includes_node(self, node: str) -> bool:
+        """Whether it is in scope."""
+        return _fits(node, self._nodes)
+
     def _check(self, what: str, name: str, patterns: tuple[str, ...]) -> None:
-        if patterns and not any(fnmatchcase(name, pattern) for pattern in patterns):
+        if not _fits(name, patterns):
             raise ActionError(
                 f"The {what} {name} is not among those that settings.{what}s in {self._file} "
                 f"allows: {', '.join(patterns)}."
             )
+
+
+def _fits(name: str, patterns: tuple[str, ...]) -> bool:
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)

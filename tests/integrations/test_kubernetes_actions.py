@@ -458,6 +458,11 @@ class TestLimits:
                     await dry_run(integration, name, node="node-1")
         assert cluster.requests == []
 
+    async def test_other_nodes_are_not_listed(self, cluster: StandInCluster) -> None:
+        async with connected(cluster, nodes=["*-2"]) as integration:
+            result = await do(integration, "get", kind="node")
+        assert result.values == {"names": ["node-2"], "count": 1}
+
     async def test_a_drain_stays_within_the_namespaces(self, cluster: StandInCluster) -> None:
         async with connected(cluster, namespaces=["team-*"]) as integration:
             with pytest.raises(ActionError, match="namespace shop is not among"):
