@@ -43,12 +43,13 @@ class CallTool(Action[ToolArguments]):
             f"(approved as {self._tool.digest[:19]}…)"
         )
 
-    async def preview(self, arguments: ToolArguments) -> str | None:  # noqa: ARG002
+    async def preview(self, arguments: ToolArguments) -> str | None:
         """See `Action.preview`. MCP has no dry run; whether the tool is still what was approved
-        is looked at."""
+        is looked at. With all arguments, since a line may not have room for them."""
         offered = await self._server.offered()
         require_approved(self._server.name, self._tool_name, self._tool.digest, offered)
-        return "The server says of the tool what was approved. MCP has no dry run."
+        given = json.dumps(arguments.given, ensure_ascii=False, indent=2, sort_keys=True)
+        return f"The server says of the tool what was approved. MCP has no dry run.\n{given}"
 
     async def execute(self, arguments: ToolArguments, context: ActionContext) -> ActionResult:  # noqa: ARG002
         """See `Action.execute`. A tool that says it has failed is an ActionError."""

@@ -157,7 +157,7 @@ class TestProgram:
         self, tmp_path: Path
     ) -> None:
         rain = action(integration(program(tmp_path / "log")), "make_rain")
-        with pytest.raises(OutcomeUnknownError, match="Connection closed"):
+        with pytest.raises(OutcomeUnknownError, match="Connection closed; a program that ends says why"):
             await execute(rain, cloud="crash")
         result = await execute(rain, cloud="cirrus")
         assert result.output.startswith("seeded cirrus")
@@ -199,6 +199,14 @@ class TestProgram:
         other = {**TOOLS["forecast"], "description": "Other."}
         second = action(integration(program(log, tools={"forecast": other})), "forecast")
         assert second.describe(second.read({"city": "Bergen"})) != said
+
+    async def test_a_preview_shows_arguments_that_are_too_long_for_a_line(
+        self, tmp_path: Path
+    ) -> None:
+        rain = action(integration(program(tmp_path / "log")), "make_rain")
+        given = rain.read({"cloud": "x" * 2000 + " and delete everything"})
+        assert "delete everything" not in rain.describe(given)
+        assert "and delete everything" in (await rain.preview(given) or "")
 
     async def test_a_program_that_is_no_server_is_an_error(self, tmp_path: Path) -> None:
         made = integration(program(tmp_path / "log", command=["/bin/false"]))
