@@ -139,7 +139,9 @@ def _code_owners(path: Path, rule: OwnerRule) -> Owners:
     try:
         raw = path.read_bytes()
         text = raw.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}.") from error
     if len(raw) > _MAX_BYTES:
         raise ConfigurationError(f"{path}: larger than {_MAX_BYTES} bytes.")

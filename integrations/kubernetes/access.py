@@ -204,4 +204,4 @@ def _trusting(authority: Path) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=authority)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"ca: {authority} is no certificate: {error}.") from error
+        raise ConfigurationError(f"ca: {authority} is no certificate: {error.strerror}.") from error

@@ -275,4 +275,6 @@ def _first(group: BaseExceptionGroup[Exception]) -> Exception:
 
 def _told(error: Exception) -> str:
     said = getattr(error, "message", None) or str(error) or type(error).__name__
+    if said == "Connection closed":
+        said = "Connection closed; a program that ends says why when you start it by hand"
     return clip(str(said), 300).rstrip(".")

@@ -129,7 +129,7 @@ def test_a_check_names_the_trigger_and_the_file_that_is_missing(tmp_path: Path) 
     found = "\n".join(located(problems))
     assert "triggers/t.yaml: owner.of: " in found
     assert "owner.file: " in found
-    assert f"{tmp_path / 'CODEOWNERS'}: cannot be read" in found
+    assert f"{tmp_path / 'CODEOWNERS'}: cannot be read: No such file or directory." in found
 
 
 def test_a_check_reads_the_expressions_of_groups_and_quiet_hours(tmp_path: Path) -> None:
