@@ -345,8 +345,7 @@ def _event_worker(inbox: SqlInbox, ground: _Ground, work: _Work, book: ScheduleB
     """Works on what webhooks and the clock have put into the inbox."""
 
     async def take_webhook(delivery: Delivery) -> None:
-        for event in events_of(delivery, ground.integrations):
-            await work.triggers.handle(event)
+        await work.triggers.handle_all(events_of(delivery, ground.integrations))
 
     fired = FiringHandler(book, work.firings)
     return InboxWorker(inbox, {"webhook": take_webhook, SCHEDULE: fired}, _EVENTS_IN_HAND)

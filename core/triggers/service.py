@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from core.automation import AITrigger, Offer
@@ -89,6 +89,21 @@ class TriggerService:
                     await self._act(trigger, event)
                 except PresentationError as error:
                     failed.append(f"trigger {trigger.id}: {error}")
+        if failed:
+            raise PresentationError(" ".join(failed))
+
+    async def handle_all(self, events: Iterable[Event]) -> None:
+        """As `handle`, the events of one delivery in their order.
+
+        Raises:
+            PresentationError: as `handle`, once all have been handled.
+        """
+        failed: list[str] = []
+        for event in events:
+            try:
+                await self.handle(event)
+            except PresentationError as error:
+                failed.append(str(error))
         if failed:
             raise PresentationError(" ".join(failed))
 

@@ -376,3 +376,22 @@ async def test_a_trigger_whose_channel_is_missing_holds_up_no_other(
     await here.service.handle(event("m1", branch="main"))
     channels = sorted(told.place.channel for told in here.room.announced.values())
     assert channels == ["#away", "#deploys", "#gone"]
+
+
+async def test_an_event_that_cannot_be_told_holds_up_no_other_of_its_delivery(
+    world: World, folder: Path
+) -> None:
+    here = await automation(
+        world,
+        folder,
+        trigger("closed", event="pull_request.closed", channel="#gone"),
+        trigger("merged", event="pull_request.merged"),
+    )
+    here.room.lacks = {"#gone"}
+    events = [event("d1", kind="pull_request.closed"), event("d1:2", kind="pull_request.merged")]
+    with pytest.raises(PresentationError, match=r"trigger closed: .*#gone"):
+        await here.service.handle_all(events)
+    assert [told.place.channel for told in here.room.announced.values()] == ["#deploys"]
+    here.room.lacks = set()
+    await here.service.handle_all(events)
+    assert len(here.room.announced) == 2
