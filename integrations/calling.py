@@ -247,9 +247,9 @@ class SystemClient:
                         return replace(answer, changed=not repeatable)
         except OpenedState as error:
             raise UnavailableError(
-                f"{self.name} has failed {_OPEN_AFTER} times in a row and is left alone for "
-                f"{max(1, round(error.opened_at + _OPEN_FOR_S - time.time()))} s more. The last "
-                f"failure: {self._last_failure}"
+                f"{self._last_failure} {self.name} has failed {_OPEN_AFTER} times in a row and is "
+                "left alone for "
+                f"{max(1, round(error.opened_at + _OPEN_FOR_S - time.time()))} s more."
             ) from error
         except _PassingError as error:
             safe = error.undone or repeatable

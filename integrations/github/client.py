@@ -186,8 +186,8 @@ class GitHubClient:
         except OpenedState as error:
             wait_s = max(1, round(error.opened_at + _OPEN_FOR_S - time.time()))
             raise ActionError(
-                f"GitHub has failed {_OPEN_AFTER} times in a row and is left alone for {wait_s} s "
-                f"more. The last failure: {self._last_failure}"
+                f"{self._last_failure} GitHub has failed {_OPEN_AFTER} times in a row and is left "
+                f"alone for {wait_s} s more."
             ) from error
 
     @asynccontextmanager

@@ -132,7 +132,11 @@ async def test_a_client_certificate(kubeconfig: Write, keys: Path, inline: bool)
         ({"auth-provider": {"name": "gcp"}}, {}, "plugin"),
         ({"token": "x"}, {"insecure-skip-tls-verify": True}, "insecure-skip-tls-verify"),
         ({"token": "x"}, {"server": "http://k8s.example"}, "not encrypted"),
-        ({"token": "x"}, {"certificate-authority": "nowhere"}, "nowhere is no certificate: No such file"),
+        (
+            {"token": "x"},
+            {"certificate-authority": "nowhere"},
+            "nowhere is no certificate: No such file",
+        ),
         ({"token": "x"}, {"certificate-authority-data": "%"}, "certificate in it cannot be used"),
     ],
 )

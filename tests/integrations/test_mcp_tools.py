@@ -157,7 +157,9 @@ class TestProgram:
         self, tmp_path: Path
     ) -> None:
         rain = action(integration(program(tmp_path / "log")), "make_rain")
-        with pytest.raises(OutcomeUnknownError, match="Connection closed; a program that ends says why"):
+        with pytest.raises(
+            OutcomeUnknownError, match="Connection closed; a program that ends says why"
+        ):
             await execute(rain, cloud="crash")
         result = await execute(rain, cloud="cirrus")
         assert result.output.startswith("seeded cirrus")
