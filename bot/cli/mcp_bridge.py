@@ -17,11 +17,13 @@ from typing import Annotated
 import aiohttp
 import typer
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from yarl import URL
 
 from bot.cli.common import read_settings, run_async
 from bot.mcp.server import PATH
 from core.errors import InvalidRequestError
 
+_THIS_MACHINE = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0", "::"})  # noqa: S104 - not bound
 _LONGEST_LINE = 256 * 1024
 _TIMEOUT = aiohttp.ClientTimeout(total=300, connect=10)
 _FAILED = -32000  # "server error", https://www.jsonrpc.org/specification#error_object
@@ -45,8 +47,22 @@ def serve(
     ] = None,
 ) -> None:
     """Speak MCP over standard input and output, for clients that cannot speak HTTP."""
-    base = url or read_settings().base_url
+    base = _encrypted(url or read_settings().base_url)
     run_async(_serve(base.rstrip("/") + PATH, _token(token_file)))
+
+
+def _encrypted(url: str) -> str:
+    """The address, where nobody on the way can read the token."""
+    try:
+        address = URL(url)
+    except ValueError as error:
+        raise InvalidRequestError(f"--url: {url[:200]} is no address: {error}.") from error
+    near = address.scheme == "http" and address.host in _THIS_MACHINE
+    if not near and (address.scheme != "https" or not address.host):
+        raise InvalidRequestError(
+            f"--url: the token would go to {url[:200]} unencrypted: write https://…"
+        )
+    return url
 
 
 def _token(file: Path) -> str:
