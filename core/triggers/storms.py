@@ -48,7 +48,9 @@ class Storms:
             return Place(channel=storm.channel, thread=storm.thread)
         alert = event.kind.startswith("alert.")
         key = f"storm:{storm.id}"
-        first = await self._telling.of(trigger, event, storm.channel, key, alert=alert)
+        # The trigger's channel as it is now: a wrong name may have been mended meanwhile.
+        channel = trigger.channel if trigger.owner is None else storm.channel
+        first = await self._telling.of(trigger, event, channel, key, alert=alert)
         posted = await self._messenger.announce(first)
         await self._store.announced(
             storm.id,

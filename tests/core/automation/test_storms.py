@@ -234,6 +234,20 @@ async def test_a_storm_that_cannot_be_told_now_is_told_later(
     assert told.title == "2 alerts, 2 services"
 
 
+async def test_a_storm_whose_channel_was_missing_is_told_where_the_trigger_now_says(
+    database: Database, tmp_path: Path
+) -> None:
+    before = replicas(database, tmp_path, group={}, channel="#mistyped")
+    before.room.lacks = {"#mistyped"}
+    with pytest.raises(PresentationError, match="#mistyped"):
+        await before.handle(alert(0))
+    after = replicas(database, tmp_path, group={}, channel="#ops")
+    after.room.lacks = {"#mistyped"}
+    await after.handle(alert(0))
+    (told,) = after.room.announced.values()
+    assert told.place.channel == "#ops"
+
+
 async def test_a_storm_that_cannot_be_told_before_it_is_over_is_told_whole(
     database: Database, tmp_path: Path
 ) -> None:
