@@ -16,6 +16,7 @@ from integrations.github.payloads import (
     DeploymentStatusEvent,
     Repository,
     WorkflowJobEvent,
+    WorkflowRun,
     WorkflowRunEvent,
 )
 from integrations.text import clip, tidy, web_address
@@ -47,7 +48,7 @@ def workflow_run(origin: Origin, body: bytes) -> list[Event]:
     if outcome is None:
         return []
     repository, workflow = clip(payload.repository.full_name, 200), clip(run.name, 200)
-    branch = clip(run.head_branch, 250)
+    branch = _branch(run)
     attributes: dict[str, JsonValue] = {
         "repository": repository,
         "branch": branch,
@@ -71,6 +72,15 @@ def workflow_run(origin: Origin, body: bytes) -> list[Event]:
             run.updated_at,
         )
     ]
+
+
+def _branch(run: WorkflowRun) -> str:
+    """`main`, or `OWNER:main` where it is a fork's: anybody can call theirs as ours is called."""
+    branch = clip(run.head_branch, 200)
+    head, here = run.head_repository, run.repository
+    if head is None or here is None or head.full_name.lower() == here.full_name.lower():
+        return branch
+    return f"{clip(head.full_name.partition('/')[0], 40)}:{branch}"
 
 
 def check_suite(origin: Origin, body: bytes) -> list[Event]:

@@ -42,12 +42,20 @@ class Repository(Payload):
     pushed_at: Moment | None = None
 
 
+class RunRepository(Payload):
+    """Where a run is, or where its commit is from: the same, or a fork of it."""
+
+    full_name: str = ""
+
+
 class WorkflowRun(Payload):
     """One run of a GitHub Actions workflow."""
 
     id: Number
     name: str | None = None
     head_branch: str | None = None
+    head_repository: RunRepository | None = None
+    repository: RunRepository | None = None
     head_sha: str
     run_attempt: Number = 1
     run_number: Number = 0

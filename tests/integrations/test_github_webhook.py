@@ -161,6 +161,17 @@ class TestOrder:
 
 
 class TestEvents:
+    def test_a_forks_branch_is_not_taken_for_ours(self) -> None:
+        payload = completed("failure")
+        run = payload["workflow_run"]
+        run |= {"head_branch": "main", "head_repository": run["repository"]}
+        (event,) = normalise("workflow_run", payload)
+        assert event.attributes["branch"] == "main"
+        run |= {"head_repository": {"full_name": "mallory/fork"}}
+        (event,) = normalise("workflow_run", payload)
+        assert event.attributes["branch"] == "mallory:main"
+        assert "on mallory:main of" in event.title
+
     @pytest.mark.parametrize(
         ("conclusion", "kind"),
         [
