@@ -13,7 +13,9 @@ from core.workflows.plan import PlannedArgument
 from core.workflows.template import references, render
 
 _FACTS = 10
-_ELSEWHERE = frozenset({"summary", "description", "url", "group_key"})
+_ELSEWHERE = frozenset(
+    {"summary", "description", "url", "group_key", "fingerprint", "fingerprints", "receiver"}
+)
 
 
 def map_arguments(definition: Mapping[str, JsonValue], event: Event) -> dict[str, PlannedArgument]:

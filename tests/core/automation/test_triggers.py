@@ -306,6 +306,15 @@ async def test_an_incident_is_opened_where_its_owner_is_who_is_called(
     assert list(here.room.called.values()) == [("pay-oncall",)]
 
 
+async def test_what_only_machines_need_is_not_shown(world: World, folder: Path) -> None:
+    here = await automation(world, folder)
+    ids = {"fingerprint": "9ba6bde3dfc9664e", "receiver": "countersign", "group_key": "{}"}
+    await here.service.handle(event("f1", kind="alert.firing", subject="f", service="shop", **ids))
+    (told,) = here.room.announced.values()
+    assert told.facts["service"] == "shop"
+    assert not told.facts.keys() & {"fingerprint", "receiver", "group key"}
+
+
 async def test_an_alert_without_a_runbook_says_so(world: World, folder: Path) -> None:
     (folder / "pod-crash-looping.md").unlink()
     here = await automation(world, folder)
