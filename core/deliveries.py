@@ -94,10 +94,9 @@ class DeliveryBook:
     async def failed(self, integration: str | None = None, limit: int = 50) -> list[KeptDelivery]:
         """Those that will not be tried again by themselves, the newest first; then those that have
         failed so far and will be (`received`)."""
-        tried = (deliveries.c.state == "received") & (deliveries.c.attempts > 0)
         query = (
             select(*_COLUMNS)
-            .where((deliveries.c.state == "failed") | tried, deliveries.c.kind == _WEBHOOKS)
+            .where(_has_failed(), deliveries.c.kind == _WEBHOOKS)
             .order_by(deliveries.c.state, deliveries.c.sequence.desc())
             .limit(limit)
         )
@@ -147,7 +146,8 @@ class DeliveryBook:
         return Contents(headers=headers, body=_shown(row.body))
 
     async def replay(self, key: str, by: str, integration: str | None = None) -> KeptDelivery:
-        """Let one that has failed be processed again, after those of its subject that wait.
+        """Let one that has failed be processed again, after those of its subject that wait; one
+        that will be tried again anyhow, now and in its place.
 
         Args:
             by: who wants that, for the audit log.
@@ -158,15 +158,13 @@ class DeliveryBook:
         """
         async with self._database.write() as connection:
             found = await _find(connection, key, integration)
+            values = {"state": "received", "attempts": 0, "due_at": datetime.now(UTC)}
+            if found.state == "failed":
+                values["sequence"] = await self._next(connection)
             changed = await connection.execute(
                 update(deliveries)
-                .where(_is(found), deliveries.c.state == "failed")
-                .values(
-                    state="received",
-                    attempts=0,
-                    due_at=datetime.now(UTC),
-                    sequence=await self._next(connection),
-                )
+                .where(_is(found), deliveries.c.state == found.state, _has_failed())
+                .values(**values)
             )
             if changed.rowcount == 0:
                 raise InvalidRequestError(
@@ -235,6 +233,12 @@ async def _find(connection: AsyncConnection, key: str, integration: str | None) 
         names = ", ".join(sorted(one.integration for one in found))
         raise InvalidRequestError(f"Several have a delivery {key[:100]}: say which of {names}.")
     return found[0]
+
+
+def _has_failed() -> ColumnElement[bool]:
+    """For good, or so far."""
+    tried_again = (deliveries.c.state == "received") & (deliveries.c.attempts > 0)
+    return (deliveries.c.state == "failed") | tried_again
 
 
 def _is(delivery: KeptDelivery) -> ColumnElement[bool]:

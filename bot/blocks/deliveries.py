@@ -72,7 +72,7 @@ def delivery_details(delivery: KeptDelivery, contents: Contents) -> Content:
     headers = "\n".join(f"{name}: {value}" for name, value in contents.headers.items())
     shown = [preformatted(part, limit) for part, limit in ((headers, 1500), (contents.body, 4000))]
     blocks: list[Block] = [rich(*[paragraph(line) for line in lines], *shown)]
-    if delivery.state == "failed":
+    if delivery.state == "failed" or (delivery.state == "received" and delivery.attempts):
         value = f"{delivery.integration} {delivery.key}"
         again = Button("Process again", names.DELIVERY_REPLAY, value=value)
         blocks.append(ActionsBlock([again]))

@@ -64,6 +64,20 @@ async def test_what_is_tried_again_is_listed_after_what_is_not(
     ]
 
 
+async def test_what_is_tried_again_can_be_had_now_and_keeps_its_place(
+    inbox: SqlInbox, book: DeliveryBook
+) -> None:
+    for key in ("first", "second"):
+        await inbox.accept(GITHUB, key, BODY, {}, "main")
+    (delivery,) = await inbox.claim(2, ["webhook"])
+    await inbox.retry(delivery, "Slack is away", timedelta(hours=1))
+    assert await inbox.claim(2, ["webhook"]) == []
+    with pytest.raises(InvalidRequestError, match="second is received"):
+        await book.replay("second", "ann")
+    await book.replay("first", "ann")
+    assert [one.key for one in await inbox.claim(2, ["webhook"])] == ["first"]
+
+
 async def test_how_each_source_stands(inbox: SqlInbox, book: DeliveryBook) -> None:
     await fail(inbox, "bad")
     before = datetime.now(UTC)
