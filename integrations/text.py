@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 
 def clip(text: str | None, limit: int) -> str:
@@ -18,6 +19,12 @@ def tidy(text: str | None, limit: int) -> str:
     lines = (clip(line, limit) for line in (text or "").strip().splitlines()[:limit])
     joined = "\n".join(lines)
     return joined if len(joined) <= limit else joined[: limit - 1] + "…"
+
+
+def in_full(values: Mapping[str, str], limit: int) -> str:
+    """Those of `values` that `clip` would change, each on lines of its own: who signs sees them."""
+    changed = {name: value for name, value in sorted(values.items()) if clip(value, limit) != value}
+    return "".join(f"\n{name}: {tidy(value, 4000)}" for name, value in changed.items())
 
 
 def shorten(text: str, limit: int) -> str:

@@ -22,9 +22,10 @@ from core.workflows.actions import (
 )
 from integrations.jenkins.builds import JenkinsBuilds
 from integrations.jenkins.payloads import BuildState, Job
-from integrations.text import clip, web_address
+from integrations.text import clip, in_full, web_address
 
 _QUEUE_LIMIT_S = 60.0
+_SHOWN = 200
 
 
 def _no_dots(name: str) -> str:
@@ -119,7 +120,7 @@ class Build(Action[BuildArguments]):
 
     def describe(self, arguments: BuildArguments) -> str:
         """See `Action.describe`."""
-        given = ", ".join(f"{name}={value}" for name, value in _texts(arguments).items())
+        given = ", ".join(f"{n}={clip(v, _SHOWN)}" for n, v in _texts(arguments).items())
         wait = f", and wait {arguments.wait_minutes} min for it" if arguments.wait_minutes else ""
         return f"Build the Jenkins job {arguments.job}{f' with {given}' if given else ''}{wait}"
 
@@ -130,7 +131,8 @@ class Build(Action[BuildArguments]):
         before = f"#{last.number}, {clip(last.result or 'building', 40)}" if last else "none"
         kept = sorted(set(job.parameters) - set(arguments.parameters))
         defaults = f"\nwith their defaults: {clip(', '.join(kept), 500)}" if kept else ""
-        return f"last build: {before}{defaults}\n{web_address(job.url)}".rstrip()
+        what = f"last build: {before}{defaults}\n{web_address(job.url)}".rstrip()
+        return what + in_full(_texts(arguments), _SHOWN)
 
     async def execute(self, arguments: BuildArguments, context: ActionContext) -> ActionResult:
         """See `Action.execute`."""

@@ -328,6 +328,9 @@ class TestDispatch:
         preview = await dispatch.preview(arguments)
         assert preview == f"CI on main, commit {SHA}"
         assert runs == []
+        long = {"environment": "x" * 100 + " and production"}
+        preview = await dispatch.preview(dispatch.read(self.arguments(inputs=long)))
+        assert preview == f"CI on main, commit {SHA}\nenvironment: {long['environment']}"
 
         result = await dispatch.execute(arguments, attempt())
         assert runs[0]["sent"]["ref"] == "main"

@@ -119,6 +119,8 @@ class TestPlay:
         assert preview is not None
         assert "production (stage deploy): manual" in preview
         assert "REGION=eu" in play.describe(arguments)
+        long = {**JOB, "variables": {"REGION": "x" * 100 + " and production"}}
+        assert "x and production" in (await play.preview(play.read(long)) or "")
 
         server.drop_after_effect = True
         with pytest.raises(OutcomeUnknownError):

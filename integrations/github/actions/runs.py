@@ -19,7 +19,7 @@ from core.workflows.actions import (
 from integrations.github.actions.scope import Number, RepositoryArguments, Scope
 from integrations.github.client import GitHubClient
 from integrations.github.payloads import WorkflowRun
-from integrations.text import clip, web_address
+from integrations.text import clip, in_full, web_address
 
 
 class RerunArguments(RepositoryArguments):
@@ -151,7 +151,9 @@ class DispatchWorkflow(Action[DispatchArguments]):
 
     def describe(self, arguments: DispatchArguments) -> str:
         """See `Action.describe`."""
-        given = ", ".join(f"{name}={clip(v, 60)}" for name, v in sorted(arguments.inputs.items()))
+        given = ", ".join(
+            f"{name}={clip(v, _SHOWN)}" for name, v in sorted(arguments.inputs.items())
+        )
         return f"Start {arguments.workflow} of {arguments.repository} on {arguments.ref}" + (
             f" with {given}" if given else ""
         )
@@ -172,7 +174,8 @@ class DispatchWorkflow(Action[DispatchArguments]):
             raise ActionError("GitHub's answer is not a workflow and a commit.") from error
         if state != "active":
             raise ActionError(f"The workflow {arguments.workflow} is {clip(str(state), 40)}.")
-        return f"{clip(str(name), 200)} on {arguments.ref}, commit {clip(str(sha), 64)}"
+        what = f"{clip(str(name), 200)} on {arguments.ref}, commit {clip(str(sha), 64)}"
+        return what + in_full(arguments.inputs, _SHOWN)
 
     async def execute(self, arguments: DispatchArguments, context: ActionContext) -> ActionResult:
         """See `Action.execute`. Servers that do not say which run they started give no `run_id`."""
@@ -286,6 +289,7 @@ class WaitForRun(Action[WaitArguments]):
 
 _WORKFLOW = "/repos/{owner}/{repo}/actions/workflows"
 _MOST_RUNS = 100
+_SHOWN = 60
 
 
 def _ended(run: WorkflowRun, attempt: int) -> bool:

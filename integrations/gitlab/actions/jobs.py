@@ -13,9 +13,10 @@ from core.records import Idempotency, Risk
 from core.workflows.actions import Action, ActionContext, ActionError, ActionResult
 from integrations.calling import SystemClient
 from integrations.gitlab.actions.scope import Number, ProjectArguments, Scope
-from integrations.text import clip, web_address
+from integrations.text import clip, in_full, web_address
 
 _WAITING = frozenset({"manual", "scheduled"})
+_SHOWN = 60
 
 
 class PlayArguments(ProjectArguments):
@@ -62,7 +63,7 @@ class PlayJob(Action[PlayArguments]):
 
     def describe(self, arguments: PlayArguments) -> str:
         """See `Action.describe`."""
-        given = ", ".join(f"{n}={clip(v, 60)}" for n, v in sorted(arguments.variables.items()))
+        given = ", ".join(f"{n}={clip(v, _SHOWN)}" for n, v in sorted(arguments.variables.items()))
         return f"Start manual job {arguments.job_id} of {arguments.project}" + (
             f" with {given}" if given else ""
         )
@@ -74,7 +75,7 @@ class PlayJob(Action[PlayArguments]):
         return (
             f"{clip(job.name, 200)} (stage {clip(job.stage, 100)}): {clip(job.status, 40)}\n"
             f"{clip(job.ref, 250)}\n{web_address(job.web_url)}"
-        )
+        ) + in_full(arguments.variables, _SHOWN)
 
     async def execute(self, arguments: PlayArguments, context: ActionContext) -> ActionResult:
         """See `Action.execute`."""
