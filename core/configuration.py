@@ -23,6 +23,7 @@ _MENDS = {
     "missing": "add this field",
     "extra_forbidden": "remove it, or mend its spelling",
 }
+_NO_CHANNEL = frozenset({"string_pattern_mismatch", "string_type"})
 
 
 def read_folder(folder: Path, record: type[R]) -> dict[str, R]:
@@ -144,6 +145,8 @@ def _explain(
             continue
         field = ".".join(str(part) for part in problem["loc"]) or "the file"
         mend = _MENDS.get(problem["type"], problem["msg"].removeprefix("Value error, ").rstrip("."))
+        if problem["loc"][-1:] == ("channel",) and problem["type"] in _NO_CHANNEL:
+            mend = 'write a channel in quotes, such as "#deploys"; unquoted, # begins a comment'
         lines.append(f"{path}:{_line(tree, problem['loc'])}: {field}: {mend}.")
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.automation import AITrigger
 from core.configuration import read_file, read_folder
 from core.errors import ConfigurationError
 from core.security.policy import Policy
@@ -220,3 +221,14 @@ def test_a_file_whose_name_is_no_id_is_to_be_renamed(tmp_path: Path) -> None:
 def test_a_folder_without_a_policy_names_the_command_that_makes_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="run `countersign init`"):
         ApplicationState.load(tmp_path)
+
+
+@pytest.mark.parametrize("channel", ["deploys", "#deploys", "'#De ploys'"])
+def test_a_channel_that_is_none_is_told_with_the_quotes_that_it_needs(
+    tmp_path: Path, channel: str
+) -> None:
+    file = tmp_path / "ci.yaml"
+    file.write_text(f"integration: github\nevent: ci.failed\nchannel: {channel}\n")
+    told = r'ci\.yaml:3: channel: write a channel in quotes, such as "#deploys"'
+    with pytest.raises(ConfigurationError, match=told):
+        read_file(file, AITrigger, {"id": "ci"})
