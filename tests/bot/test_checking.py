@@ -24,3 +24,19 @@ def test_a_cron_line_that_cannot_be_read_is_told_with_its_line_beside_other_mist
     assert len(found) == 2
     assert ": workflow: there is no 'prune'; there is " in found[0]
     assert found[1].startswith(f"{schedule}:{at + 1}: cron: '0 25 * * mon' is not a cron line")
+
+
+def test_a_trigger_on_what_takes_no_webhooks_is_told(tmp_path: Path) -> None:
+    write_starter(tmp_path)
+    config = tmp_path / "config"
+    settings = "settings: {url: http://127.0.0.1:9090}\n"
+    (config / "integrations" / "prometheus.yaml").write_text(f"kind: prometheus\n{settings}")
+    trigger = config / "triggers" / "down.yaml"
+    trigger.write_text("integration: prometheus\nevent: alert.firing\nchannel: '#incidents'\n")
+
+    _, found = check(Settings(home=tmp_path))
+
+    assert found == [
+        f"{trigger}:1: integration: prometheus takes no webhooks: give "
+        "integrations/prometheus.yaml its webhook secret, or name one that takes them."
+    ]
