@@ -36,7 +36,5 @@ def test_a_trigger_on_what_takes_no_webhooks_is_told(tmp_path: Path) -> None:
 
     _, found = check(Settings(home=tmp_path))
 
-    assert found == [
-        f"{trigger}:1: integration: prometheus takes no webhooks: give "
-        "integrations/prometheus.yaml its webhook secret, or name one that takes them."
-    ]
+    (problem,) = found
+    assert problem.startswith(f"{trigger}:1: integration: prometheus takes no webhooks: give ")
