@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from bot.assistants.service import AssistantService
 from core.deliveries import DeliveryBook
 from core.knowledge import KnowledgeBase
@@ -99,6 +101,9 @@ async def sweep(workflows: WorkflowService, reminders: Reminders) -> None:
 async def purge(book: DeliveryBook, keep: timedelta) -> None:
     """Remove the bodies of old deliveries, again and again."""
     while True:
-        if removed := await book.purge(datetime.now(UTC) - keep):
-            _log.info("the bodies of %d old deliveries are removed", removed)
+        try:
+            if removed := await book.purge(datetime.now(UTC) - keep):
+                _log.info("the bodies of %d old deliveries are removed", removed)
+        except SQLAlchemyError as error:  # there is time: nothing else waits for it
+            _log.warning("old deliveries could not be removed: %s", type(error).__name__)
         await asyncio.sleep(_PURGE_S)

@@ -53,8 +53,10 @@ _OPEN_AFTER = 5
 _OPEN_FOR_S = 30.0
 _PASSING = frozenset({408, 425, 429})
 _LASTING = frozenset({501, 505})  # it cannot do that, now or later
-_REFUSED_UNDONE = frozenset({408, 425, 429, 503})
-"""Said before anything was done, so even a call that must not be made twice was not made."""
+_REFUSED_UNDONE = frozenset({408, 425, 429})
+"""Said before anything was done, so even a call that must not be made twice was not made. So is
+503 where it says when to come again; without that, a proxy may say it of a call that it passed on.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -351,7 +353,8 @@ class SystemClient:
             wait = f" It asks to wait {wait_s:.0f} s." if wait_s else ""
             return _PassingError(
                 f"{self.name} answers {status} {_phrase(status)}{said}.{wait}",
-                undone=status in _REFUSED_UNDONE,
+                undone=status in _REFUSED_UNDONE
+                or (status == HTTPStatus.SERVICE_UNAVAILABLE and wait_s > 0),
                 wait_s=wait_s,
                 busy=wait_s > 0 or status == HTTPStatus.TOO_MANY_REQUESTS,
             )

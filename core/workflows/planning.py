@@ -28,7 +28,7 @@ from core.workflows.template import references, render
 
 _LATER = frozenset({"steps"})
 _PREVIEW_LIMIT_S = 30.0
-PREVIEW_CHARACTERS = 6000
+_PREVIEW_CHARACTERS = 6000
 _PREVIEWS_AT_ONCE = 8
 _MANUAL_LIMIT_S = 30 * 24 * 3600.0
 
@@ -168,7 +168,16 @@ class Planner:
             raise InvalidRequestError(
                 f"The dry run of '{step.name}' took longer than {_PREVIEW_LIMIT_S:.0f} s."
             ) from error
-        return None if preview is None else storable_text(preview)[:PREVIEW_CHARACTERS]
+        return None if preview is None else shown_preview(preview)
+
+
+def shown_preview(output: str) -> str:
+    """A dry run's output as the plan has it: storable, and with a mark where it is cut."""
+    text = storable_text(output)
+    if len(text) <= _PREVIEW_CHARACTERS:
+        return text
+    left_out = len(text) - _PREVIEW_CHARACTERS
+    return f"{text[:_PREVIEW_CHARACTERS]}\n… {left_out} characters are left out"
 
 
 def definition_of(workflow: AIWorkflow) -> dict[str, JsonValue]:

@@ -20,7 +20,7 @@ from core.store.other_runs import OtherRuns
 from core.workflows.actions import ActionContext, ActionError, ActionRegistry
 from core.workflows.guardrails.base import Begun, DryRun, Gate, World
 from core.workflows.plan import PlannedStep
-from core.workflows.planning import PREVIEW_CHARACTERS
+from core.workflows.planning import shown_preview
 from core.workflows.run import Run, RunState
 
 T = TypeVar("T")
@@ -161,6 +161,6 @@ class _RunWorld(World):
         return DryRun(
             step=step.name,
             shown=step.preview or "",
-            output=storable_text(output)[:PREVIEW_CHARACTERS],
+            output=shown_preview(output),
             problem=storable_text(problem),
         )

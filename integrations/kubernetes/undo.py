@@ -129,7 +129,8 @@ def _of_replica_sets(sets: ReplicaSets, workload: Workload, key: str) -> list[_E
         for one in sets.items
         if one.metadata.owner is not None
         and one.metadata.owner.uid == workload.metadata.uid
-        and (number := one.metadata.annotations.get(_REVISION, "")).isdigit()
+        and (number := one.metadata.annotations.get(_REVISION, "")).isdecimal()
+        and number.isascii()
     ]
 
 

@@ -195,12 +195,24 @@ async def test_a_call_that_may_have_been_done_and_is_not_answered_in_time_is_unk
     await client.close()
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 503])
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [(408, {}), (425, {}), (429, {}), (503, {"Retry_After": "60"})],
+)
 async def test_what_was_refused_before_it_was_done_is_unavailable_and_not_repeated(
-    system: System, client: SystemClient, status: int
+    system: System, client: SystemClient, status: int, headers: dict[str, str]
 ) -> None:
-    system.answers(says(status))
+    system.answers(says(status, **headers))
     with pytest.raises(UnavailableError, match=f"answers {status} "):
+        await client.call("POST", "/x")
+    assert len(system.asked) == 1
+
+
+async def test_a_proxys_503_says_nothing_about_what_it_passed_on(
+    system: System, client: SystemClient
+) -> None:
+    system.answers(says(503))
+    with pytest.raises(OutcomeUnknownError, match="answers 503 "):
         await client.call("POST", "/x")
     assert len(system.asked) == 1
 
