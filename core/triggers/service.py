@@ -77,11 +77,13 @@ class TriggerService:
             PresentationError: a message could not be posted, while the other triggers have acted;
                 handle the event again later.
         """
-        if event.kind in _OVER:
-            await self._storms.resolve(event)
-            await self._digests.resolve(event)
-            await self._resolve(event)
         failed: list[str] = []
+        if event.kind in _OVER:
+            for over in (self._storms.resolve, self._digests.resolve, self._resolve):
+                try:
+                    await over(event)
+                except PresentationError as error:
+                    failed.append(str(error))
         for trigger in self._state.triggers.values():
             if trigger.accepts(event):
                 _log.info("trigger %s accepts %s", trigger.id, event.id)

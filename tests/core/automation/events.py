@@ -23,6 +23,8 @@ class Room:
 
     async def say(self, place: Place, text: str, key: str) -> PostedMessage:
         self._be_there()
+        if place.channel in self.lacks:
+            raise PresentationError(f"there is no channel {place.channel}")
         self.said.setdefault(key, (place, text))
         return PostedMessage(channel="C1", message=key, thread=place.thread or key)
 

@@ -343,6 +343,24 @@ async def test_a_resolved_alert_closes_the_incident_and_is_told_in_its_thread(
     assert len(here.room.announced) == 2, "the next alert is another incident"
 
 
+async def test_an_incident_whose_channel_is_gone_holds_up_no_trigger(
+    world: World, folder: Path
+) -> None:
+    here = await automation(
+        world,
+        folder,
+        trigger("alert", event="alert.firing", incident=True),
+        trigger("over", event="alert.resolved", channel="#over"),
+    )
+    await here.service.handle(event("g1", kind="alert.firing", subject="disk", pod="x"))
+    here.room.lacks = {"C1"}
+    with pytest.raises(PresentationError, match="C1"):
+        await here.service.handle(event("g2", kind="alert.resolved", subject="disk"))
+    channels = {told.place.channel for told in here.room.announced.values()}
+    assert "#over" in channels
+    assert await here.incidents.open_about("disk") is not None, "it is told later"
+
+
 async def test_what_was_resolved_before_it_was_heard_of_is_not_told(
     world: World, folder: Path
 ) -> None:
