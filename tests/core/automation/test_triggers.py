@@ -349,8 +349,8 @@ async def test_an_incident_whose_channel_is_gone_holds_up_no_trigger(
     here = await automation(
         world,
         folder,
-        trigger("alert", event="alert.firing", incident=True),
-        trigger("over", event="alert.resolved", channel="#over"),
+        trigger("alert", integration="alertmanager", event="alert.firing", incident=True),
+        trigger("over", integration="alertmanager", event="alert.resolved", channel="#over"),
     )
     await here.service.handle(event("g1", kind="alert.firing", subject="disk", pod="x"))
     here.room.lacks = {"C1"}
