@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from core.records import Event
-from integrations.gitea.happening import Origin, login, when
+from integrations.gitea.happening import login, when
 from integrations.gitea.payloads import ActionRunEvent, StatusEvent, WorkflowRunEvent
+from integrations.happening import Origin
 from integrations.text import clip, web_address
 from integrations.webhooks import read_payload
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from core.records import Event
-from integrations.gitea.happening import Origin, login, when
+from integrations.gitea.happening import login, when
 from integrations.gitea.payloads import (
     CommentEvent,
     IssueEvent,
@@ -16,6 +16,7 @@ from integrations.gitea.payloads import (
     ReleaseEvent,
     Repository,
 )
+from integrations.happening import Origin
 from integrations.text import clip, tidy, web_address
 from integrations.webhooks import read_payload
 

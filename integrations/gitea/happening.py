@@ -1,52 +1,15 @@
-"""What the readers share: an event of ours, from one delivery."""
+"""What the readers share: when it happened, and who did it."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import NamedTuple
 
-from pydantic import JsonValue
-
-from core.records import Event
 from integrations.gitea.payloads import Account
-from integrations.text import clip, shorten
+from integrations.text import clip
 from integrations.webhooks import ARRIVAL, in_utc
 
 _UNSET = datetime(1971, 1, 1, tzinfo=UTC)
 """Times before are how Go writes that there is none (year 1, or 1970)."""
-
-
-class Origin(NamedTuple):
-    """The delivery that is read: the integration's id, and the sender's id of the delivery."""
-
-    source: str
-    delivery: str
-
-    def event(
-        self,
-        kind: str,
-        subject: str,
-        title: str,
-        attributes: dict[str, JsonValue],
-        at: datetime,
-        *,
-        also: bool = False,
-    ) -> Event:
-        """An event of this delivery.
-
-        Args:
-            also: it says the same as another event of the delivery, under the name that all
-                senders share.
-        """
-        return Event(
-            id=f"{self.source}:{self.delivery}" + (f":{kind}" if also else ""),
-            kind=kind,
-            source=self.source,
-            subject=shorten(clip(subject, 1000), 300),
-            title=clip(title, 500),
-            attributes=attributes,
-            occurred_at=at,
-        )
 
 
 def when(*candidates: datetime | None) -> datetime:

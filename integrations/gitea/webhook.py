@@ -15,7 +15,7 @@ from pydantic import JsonValue, SecretStr
 
 from core.records import Event
 from integrations.gitea import building, coding
-from integrations.gitea.happening import Origin
+from integrations.happening import Origin
 from integrations.text import clip, shorten
 from integrations.webhooks import (
     DEFAULT_MAX_BYTES,

@@ -8,7 +8,6 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from core.records import Event
-from integrations.github.happening import Origin
 from integrations.github.payloads import (
     Account,
     CheckRunEvent,
@@ -19,6 +18,7 @@ from integrations.github.payloads import (
     WorkflowRun,
     WorkflowRunEvent,
 )
+from integrations.happening import Origin
 from integrations.text import clip, tidy, web_address
 from integrations.webhooks import MalformedDeliveryError, read_payload
 

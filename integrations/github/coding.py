@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from core.records import Event
-from integrations.github.happening import Origin
 from integrations.github.payloads import (
     IssueCommentEvent,
     IssueEvent,
@@ -16,6 +15,7 @@ from integrations.github.payloads import (
     ReviewCommentEvent,
     ReviewEvent,
 )
+from integrations.happening import Origin
 from integrations.text import clip, tidy, web_address
 from integrations.webhooks import MalformedDeliveryError, read_payload
 

@@ -17,7 +17,7 @@ from pydantic import JsonValue, SecretStr
 
 from core.records import Event
 from integrations.github import building, coding
-from integrations.github.happening import Origin
+from integrations.happening import Origin
 from integrations.text import clip, shorten
 from integrations.webhooks import (
     Identity,

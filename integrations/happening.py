@@ -1,4 +1,4 @@
-"""What the readers of GitHub's events share: an event of ours, from one delivery."""
+"""What the readers of several senders' deliveries share: an event of ours, from one delivery."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from integrations.webhooks import in_utc
 
 
 class Origin(NamedTuple):
-    """The delivery that is read: the integration's id, and GitHub's id of the delivery."""
+    """The delivery that is read: the integration's id, and the sender's id of the delivery."""
 
     source: str
     delivery: str
