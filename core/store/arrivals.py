@@ -1,74 +1,19 @@
-"""Group commit: what comes in while a transaction is written goes into the next one together.
-
-The statements go to the driver as they are: SQLAlchemy's own inserts of many rows cost more time
-than all else that is done for a delivery.
-"""
+"""Group commit: what comes in while a transaction is written goes into the next one together."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import CursorResult
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.store.arrival import Arrival, Key, insert_postgresql, insert_sqlite
 from core.store.database import Database, unreachable
+from core.store.statements import Statements, statements
 
 _MOST = 200
 _MOST_BYTES = 8 * 1024 * 1024
-_Key = tuple[str, str]
-
-# One that has failed for good is worked on again when its sender delivers it again.
-_ANEW = ("subject", "headers", "body", "received_at", "due_at", "state", "attempts", "sequence")
-_ON_CONFLICT = f"""
-    ON CONFLICT (source, key) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in _ANEW)}
-    WHERE deliveries.state = 'failed'
-    RETURNING source, key
-"""
-# One prepared statement for groups of every size; the numbers are drawn in the group's order.
-_POSTGRESQL = f"""
-    INSERT INTO deliveries (source, kind, key, subject, headers, body, received_at, due_at,
-        state, attempts, reason, sequence)
-    SELECT source, split_part(source, ':', 1), key, subject, headers::jsonb, body, at, at,
-        'received', 0, '', nextval('deliveries_order')
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[])
-        WITH ORDINALITY AS arrived (source, key, subject, headers, body, at, place)
-    ORDER BY place
-    {_ON_CONFLICT}
-"""  # noqa: S608 - made of our own names
-# The same, by the JSON functions. The bodies are one value, and each row says where its own is.
-_SQLITE = f"""
-    INSERT INTO deliveries (source, kind, key, subject, headers, body, received_at, due_at,
-        state, attempts, reason, sequence)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-        COALESCE(substr(?, value ->> 5, value ->> 6), x''), value ->> 7, value ->> 7,
-        'received', 0, '', (SELECT COALESCE(MAX(sequence), 0) FROM deliveries) + 1 + arrived.key
-    FROM json_each(?) AS arrived
-    WHERE TRUE
-    {_ON_CONFLICT}
-"""  # noqa: S608
-
-
-class Arrival(NamedTuple):
-    """A delivery that is to be kept.
-
-    Attributes:
-        headers: a JSON object; like all texts storable.
-        received_at: in UTC.
-    """
-
-    source: str
-    key: str
-    subject: str
-    headers: str
-    body: bytes
-    received_at: datetime
-
-
 _Waiting = tuple[Arrival, "asyncio.Future[bool]"]
 
 
@@ -77,7 +22,7 @@ class Arrivals:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._insert = _insert_sqlite if database.is_sqlite else _insert_postgresql
+        self._insert = insert_sqlite if database.is_sqlite else insert_postgresql
         self._waiting: deque[_Waiting] = deque()
         self._writer: asyncio.Task[None] | None = None
 
@@ -99,25 +44,37 @@ class Arrivals:
         """Write one group after the other until nothing waits."""
         try:
             while self._waiting:
-                await self._write_group()
+                await self._write_connected()
         finally:
             self._writer = None
             while self._waiting:  # only where this task was cancelled
                 self._waiting.popleft()[1].cancel()
 
-    async def _write_group(self) -> None:
-        group: list[_Waiting] = []
+    async def _write_connected(self) -> None:
+        """Write groups over one connection, as long as it lasts."""
         try:
-            new = await self._commit(group)
+            async with statements(self._database) as connection:
+                while self._waiting and not connection.lost:
+                    async with self._database.turn(passing=True):
+                        await self._write_group(connection)
+        except SQLAlchemyError as error:  # there is no connection, for nobody
+            waiting, self._waiting = self._waiting, deque()
+            _fail(waiting, error)
+
+    async def _write_group(self, connection: Statements) -> None:
+        group = self._take()
+        try:
+            first: dict[Key, Arrival] = {}
+            for arrival, _ in group:
+                first.setdefault((arrival.source, arrival.key), arrival)
+            new = await self._insert(connection, list(first.values()))
         except SQLAlchemyError as error:
-            if not group:  # there is no connection, for nobody
-                group = [self._waiting.popleft() for _ in range(len(self._waiting))]
             if len(group) == 1 or unreachable(error):
                 _fail(group, error)
             else:
                 # An arrival that cannot be stored must not keep the others out.
                 for alone in group:
-                    await self._write_alone(alone)
+                    await self._write_alone(connection, alone)
         except BaseException:
             for _, outcome in group:
                 outcome.cancel()
@@ -125,18 +82,9 @@ class Arrivals:
         else:
             _settle(group, new)
 
-    async def _commit(self, group: list[_Waiting]) -> set[_Key]:
-        async with self._database.write(passing=True, single=True) as connection:
-            group += self._take()
-            unique = {(a.source, a.key): a for a, _ in reversed(group)}  # the first of each
-            statement, values = self._insert(list(reversed(unique.values())))
-            return _keys(await connection.exec_driver_sql(statement, values))
-
-    async def _write_alone(self, waiting: _Waiting) -> None:
+    async def _write_alone(self, connection: Statements, waiting: _Waiting) -> None:
         try:
-            arrival = waiting[0]
-            async with self._database.write(passing=True, single=True) as connection:
-                new = _keys(await connection.exec_driver_sql(*self._insert([arrival])))
+            new = await self._insert(connection, [waiting[0]])
         except SQLAlchemyError as error:
             _fail([waiting], error)
         else:
@@ -152,11 +100,7 @@ class Arrivals:
         return group
 
 
-def _keys(found: CursorResult[Any]) -> set[_Key]:
-    return set(map(tuple, found))
-
-
-def _settle(group: Sequence[_Waiting], new: set[_Key]) -> None:
+def _settle(group: Sequence[_Waiting], new: set[Key]) -> None:
     for arrival, outcome in group:
         key = (arrival.source, arrival.key)
         if not outcome.done():
@@ -164,29 +108,7 @@ def _settle(group: Sequence[_Waiting], new: set[_Key]) -> None:
         new.discard(key)  # the same key again in the group is a duplicate
 
 
-def _fail(group: Sequence[_Waiting], error: SQLAlchemyError) -> None:
+def _fail(group: Iterable[_Waiting], error: SQLAlchemyError) -> None:
     for _, outcome in group:
         if not outcome.done():
             outcome.set_exception(error)
-
-
-def _insert_postgresql(arrivals: Sequence[Arrival]) -> tuple[str, tuple[object, ...]]:
-    return _POSTGRESQL, (
-        [a.source for a in arrivals],
-        [a.key for a in arrivals],
-        [a.subject for a in arrivals],
-        [a.headers for a in arrivals],
-        [a.body for a in arrivals],
-        [a.received_at for a in arrivals],
-    )
-
-
-def _insert_sqlite(arrivals: Sequence[Arrival]) -> tuple[str, tuple[object, ...]]:
-    rows = []
-    begin = 1  # SQL counts from 1
-    for a in arrivals:
-        at = a.received_at.replace(tzinfo=None).isoformat(" ", "microseconds")
-        kind = a.source.partition(":")[0]
-        rows.append((a.source, kind, a.key, a.subject, a.headers, begin, len(a.body), at))
-        begin += len(a.body)
-    return _SQLITE, (b"".join(a.body for a in arrivals), json.dumps(rows))

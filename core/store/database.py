@@ -127,10 +127,22 @@ class Database:
             single: only one statement is executed, which on PostgreSQL commits by itself: no
                 round trips to begin and end.
         """
-        line = nullcontext() if passing else self._line
         engine = self._single if single else self._engine
-        async with line, self._writer, AsyncExitStack() as stack:
+        async with self.turn(passing=passing), AsyncExitStack() as stack:
             yield await self._entered(stack, engine.begin())
+
+    @asynccontextmanager
+    async def turn(self, *, passing: bool = False) -> AsyncIterator[None]:
+        """Nobody else in this process writes meanwhile, on SQLite."""
+        line = nullcontext() if passing else self._line
+        async with line, self._writer:
+            yield
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on which no transaction is begun."""
+        async with AsyncExitStack() as stack:
+            yield await self._entered(stack, self._single.connect())
 
     @asynccontextmanager
     async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:

@@ -25,7 +25,8 @@ from sqlalchemy import (
 from core.inbox import Delivery
 from core.records import storable_text
 from core.replicas import living
-from core.store.arrivals import Arrival, Arrivals
+from core.store.arrival import Arrival
+from core.store.arrivals import Arrivals
 from core.store.database import Database
 from core.store.tables import deliveries
 

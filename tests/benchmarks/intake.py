@@ -106,8 +106,8 @@ class Result(BaseModel):
         return median(one.per_s for one in self.rounds[who])
 
     def cpu(self, who: Who) -> float:
-        """The median of the rounds."""
-        return median(one.cpu_us for one in self.rounds[who])
+        """The median of the rounds; never 0, which the coarse clock may say of a few answers."""
+        return max(median(one.cpu_us for one in self.rounds[who]), 0.1)
 
     def ratio(self, who: Who) -> float:
         """The median over the rounds of the rate by that of bare aiohttp beside it."""

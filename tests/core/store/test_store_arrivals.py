@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.store.arrivals import Arrival, Arrivals
+from core.store.arrival import Arrival
+from core.store.arrivals import Arrivals
 from core.store.database import Database
 from core.store.tables import deliveries
+from tests.support.postgres import Postgres
 
 
 def row(key: str, **other: Any) -> Arrival:
@@ -25,14 +28,60 @@ async def stored(database: Database) -> int:
         return int(await connection.scalar(select(func.count()).select_from(deliveries)) or 0)
 
 
-async def test_forty_at_once_are_all_kept_in_a_few_transactions(database: Database) -> None:
-    commits: list[object] = []
-    event.listen(database._engine.sync_engine, "commit", commits.append)
+async def test_forty_at_once_are_all_kept_in_a_few_transactions(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: list[int] = []
+    turn = database.turn
+
+    def counting(**how: bool) -> AbstractAsyncContextManager[None]:
+        groups.append(1)
+        return turn(**how)
+
+    monkeypatch.setattr(database, "turn", counting)
     arrivals = Arrivals(database)
     kept = await asyncio.gather(*(arrivals.keep(row(f"k{n}")) for n in range(40)))
     assert kept == [True] * 40
     assert await stored(database) == 40
-    assert len(commits) <= 5
+    assert 1 <= len(groups) <= 5
+
+
+async def test_a_group_with_old_ones_says_which_are_new_and_takes_up_what_failed(
+    database: Database,
+) -> None:
+    arrivals = Arrivals(database)
+    for key in ("done", "failed"):
+        assert await arrivals.keep(row(key))
+    async with database.write() as connection:
+        failed = update(deliveries).where(deliveries.c.key == "failed")
+        await connection.execute(failed.values(state="failed"))
+    together = ("first", "done", "failed", "first", "second")
+    kept = await asyncio.gather(*(arrivals.keep(row(key)) for key in together))
+    assert kept == [True, False, True, False, True]
+    async with database.read() as connection:
+        ordered = select(deliveries.c.key).order_by(deliveries.c.sequence)
+        assert list(await connection.scalars(ordered)) == ["done", "first", "failed", "second"]
+
+
+async def test_after_a_lost_connection_the_next_arrival_is_kept(
+    request: pytest.FixtureRequest,
+) -> None:
+    server: Postgres = request.getfixturevalue("postgres")
+    database = Database(server.new_database())
+    await database.open()
+    arrivals = Arrivals(database)
+    assert await arrivals.keep(row("before"))
+    async with database.write() as connection:
+        others = "pid <> pg_backend_pid() AND datname = current_database()"
+        ended = text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+        assert (await connection.execute(ended)).scalars().all() != []
+    kept = await asyncio.gather(
+        *(arrivals.keep(row(f"k{n}")) for n in range(3)), return_exceptions=True
+    )
+    assert all(one is True or isinstance(one, SQLAlchemyError) for one in kept), kept
+    assert await arrivals.keep(row("after"))
+    await database.close()
+    server.drop(database.url.render_as_string(hide_password=False))
 
 
 async def test_more_than_a_group_takes_are_all_kept(database: Database) -> None:
@@ -72,13 +121,15 @@ async def test_an_arrival_does_not_queue_behind_the_writers(database: Database) 
     if not database.is_sqlite:
         pytest.skip("PostgreSQL has many writers at a time")
     ended: list[str] = []
+    arrivals = Arrivals(database)
+    await asyncio.gather(*(arrivals.keep(row(f"before {n}")) for n in range(2)))  # connected
 
     async def write(name: str) -> None:
         async with database.write():
             ended.append(name)
 
     async def arrive() -> None:
-        await Arrivals(database).keep(row("k"))
+        await arrivals.keep(row("k"))
         ended.append("arrival")
 
     async with database.write():
