@@ -97,10 +97,11 @@ class _Intake:
             headers = {name.lower(): value for name, value in request.headers.items()}
             identity = webhook.verify(headers, body, datetime.now(UTC))
             read_json(body)
-            self._limits.check(source_of(webhook.id), self._integrations.limits(webhook.id))
-            dropped = _DROPPED_HEADERS | webhook.secret_headers
-            kept = {name: value for name, value in headers.items() if name not in dropped}
-            return await self._store(source_of(webhook.id), identity, body, kept)
+            source = source_of(webhook.id)
+            self._limits.check(source, self._integrations.limits(webhook.id))
+            for name in headers.keys() & _DROPPED_HEADERS | webhook.secret_headers:
+                headers.pop(name, None)
+            return await self._store(source, identity, body, headers)
         except BusyError as error:
             self._busy.note(request.match_info["integration"], error)
             return _refusal(request, error)

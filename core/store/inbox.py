@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
 from sqlalchemy import (
     ColumnElement,
     Select,
@@ -186,9 +186,13 @@ def _is_its_turn(kind: str) -> ColumnElement[bool]:
 
 
 def _as_json(headers: Mapping[str, str]) -> str:
-    text = json.dumps(dict(headers))
-    if "\\u0000" in text or "\\ud" in text:  # perhaps what PostgreSQL cannot hold
-        text = json.dumps({name: storable_text(value) for name, value in headers.items()})
+    try:
+        text = to_json(dict(headers)).decode()
+    except PydanticSerializationError:  # what is not UTF-8 came as lone surrogates
+        text = ""
+    if not text or "\\u0000" in text:  # perhaps what PostgreSQL cannot hold
+        storable = {name: storable_text(value) for name, value in headers.items()}
+        text = to_json(storable).decode()
     return text
 
 
