@@ -120,7 +120,7 @@ def read_json(body: bytes) -> JsonValue:
     except UnicodeDecodeError as error:
         raise MalformedDeliveryError(f"the body is not UTF-8 at byte {error.start}") from error
     try:
-        value: JsonValue = from_json(body, allow_inf_nan=False)
+        value: JsonValue = from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
         raise MalformedDeliveryError(f"the body is not JSON: {error}") from error
     return value
