@@ -79,4 +79,5 @@ def make_orchestrator(settings: Settings, models: Mapping[str, AIModel]) -> AIOr
         embedding_model=embeddings.served_name,
         threads=settings.model_threads,
         queue_limit=settings.model_queue_limit,
+        precision=settings.model_precision,
     )

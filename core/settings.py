@@ -25,7 +25,8 @@ class Settings(BaseSettings):
         replica: name of this process among several on one database.
         replica_timeout: seconds without a sign of life after which a replica is taken for dead
             and its work taken over.
-        keep_bodies: days after which the body of a delivery that was processed is removed.
+        keep_bodies: days after which the body of a delivery that was processed is removed, and the
+            pictures of steps.
     """
 
     model_config = SettingsConfigDict(env_prefix="COUNTERSIGN_", frozen=True)
@@ -54,6 +55,9 @@ class Settings(BaseSettings):
     orchestrator_token: SecretStr | None = None
     model_threads: int = Field(default=0, ge=0, description="0: one for each core but one")
     model_queue_limit: int = Field(default=64, ge=1)
+    model_precision: Literal["float32", "bfloat16", "int8", "int4"] = Field(
+        default="int4", description="of the chat model's weights on this machine"
+    )
 
     @property
     def config_dir(self) -> Path:

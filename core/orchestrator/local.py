@@ -20,7 +20,7 @@ from pydantic import BaseModel, SecretStr
 from core.orchestrator import catalog
 from core.orchestrator.child import ModelServerProcess
 from core.orchestrator.remote import RemoteAIOrchestrator, ServerNotReachedError
-from core.orchestrator.wire import ServerConfig
+from core.orchestrator.wire import Precision, ServerConfig
 from core.services.ai import (
     ChatChunk,
     ChatReply,
@@ -70,6 +70,7 @@ class LocalAIOrchestrator:
         embedding_model: name of the embedding model; None runs none.
         threads: torch's threads; 0 means one for each core but one, and at least one.
         queue_limit: requests that may wait in the server.
+        precision: of the chat model's weights.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class LocalAIOrchestrator:
         embedding_model: str | None = catalog.DEFAULT_EMBEDDING_MODEL,
         threads: int = 0,
         queue_limit: int = 64,
+        precision: Precision = "int4",
     ) -> None:
         self._chat_model = chat_model
         self._embedding_model = embedding_model
@@ -88,6 +90,7 @@ class LocalAIOrchestrator:
             embeddings=models_dir.absolute() / embedding_model if embedding_model else None,
             threads=threads,
             queue_limit=queue_limit,
+            precision=precision,
         )
         self._changed = asyncio.Condition()
         self._client: RemoteAIOrchestrator | None = None

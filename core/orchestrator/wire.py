@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer
 
@@ -11,6 +12,10 @@ DEADLINE_HEADER = "X-Countersign-Deadline"
 
 DEADLINE_CODE = "deadline_exceeded"
 """`error.code` of a reply that was not finished in time."""
+
+Precision = Literal["float32", "bfloat16", "int8", "int4"]
+"""Of a chat model's weights. int8 and int4 hold for the few rows of decoding, which reads all
+weights for each token; a prompt is read in bfloat16."""
 
 
 class ServerConfig(BaseModel):
@@ -23,7 +28,8 @@ class ServerConfig(BaseModel):
         embeddings: folder of the embedding model.
         threads: torch's threads; 0 means one for each core that this process may use, less one.
         queue_limit: requests that may wait; more are answered 429.
-        max_running: chat requests that are decoded by turns.
+        max_running: chat requests that are decoded together.
+        precision: of the chat model's weights.
         niceness: added to the process's niceness, so that the application goes first. Where Linux
             shares the processors among sessions first, it counts within the server's session.
     """
@@ -37,7 +43,8 @@ class ServerConfig(BaseModel):
     embeddings: Path | None = None
     threads: int = Field(default=0, ge=0)
     queue_limit: int = Field(default=64, ge=1)
-    max_running: int = Field(default=4, ge=1)
+    max_running: int = Field(default=8, ge=1, le=256)
+    precision: Precision = "int4"
     niceness: int = Field(default=5, ge=0, le=19)
 
     @field_serializer("token", when_used="json")

@@ -43,6 +43,7 @@ def model_server(models_dir: Path) -> Iterator[ModelServer]:
         embeddings=models_dir / catalog.DEFAULT_EMBEDDING_MODEL,
         queue_limit=QUEUE_LIMIT,
         max_running=MAX_RUNNING,
+        precision="bfloat16",
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "core.orchestrator.server"],

@@ -23,7 +23,7 @@ from core.orchestrator.manifest import ModelFileError
 from core.orchestrator.server.app import Service
 from core.orchestrator.server.chat_model import ChatModel
 from core.orchestrator.server.embedding_model import EmbeddingModel
-from core.orchestrator.server.engine import Engine
+from core.orchestrator.server.engine import SHORT_RUNNING, Engine
 from core.orchestrator.wire import ServerConfig, ServerReady
 
 logger = logging.getLogger("core.orchestrator.server")
@@ -63,7 +63,12 @@ async def _serve(config: ServerConfig, answers: BinaryIO) -> int:
     _watch_parent(loop, ended)
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     try:
-        chat = await asyncio.to_thread(ChatModel.load, config.chat) if config.chat else None
+        slots = config.max_running + SHORT_RUNNING
+        chat = (
+            await asyncio.to_thread(ChatModel.load, config.chat, config.precision, slots)
+            if config.chat
+            else None
+        )
         embedder = (
             await asyncio.to_thread(EmbeddingModel.load, config.embeddings)
             if config.embeddings

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from pydantic import BaseModel, ValidationError
 
+from core.orchestrator.server.batch import ChatBatch
 from core.orchestrator.server.chat_model import ChatModel, PromptError
 from core.orchestrator.server.constraint import Constraint, GrammarError
 from core.orchestrator.server.embedding_model import EmbeddingModel
@@ -23,6 +24,7 @@ from core.orchestrator.server.jobs import (
     ChatJob,
     Embedded,
     EmbeddingJob,
+    EmbeddingTurns,
     Event,
     Failed,
     Finished,
@@ -59,6 +61,8 @@ class Service:
         self._engine = engine
         self._chat = chat
         self._embedder = embedder
+        self._batch = ChatBatch(chat.decoder) if chat else None
+        self._turns = EmbeddingTurns()
 
     def application(self, token: str) -> web.Application:
         """The aiohttp application; every request must carry `Authorization: Bearer TOKEN`."""
@@ -88,7 +92,7 @@ class Service:
         deadline = _deadline(request)
         body = await _read(request, ChatBody)
         model = self._chat
-        if model is None or body.model != model.name:
+        if model is None or self._batch is None or body.model != model.name:
             raise self._not_found(body.model, "chat", model.name if model else None)
         prompt, constraint = await asyncio.to_thread(_prepare, model, body)
         events: asyncio.Queue[Event] = asyncio.Queue()
@@ -96,11 +100,13 @@ class Service:
             _emitter(events),
             deadline,
             model=model,
+            batch=self._batch,
             prompt=prompt,
             sampler=Sampler(body.temperature, body.top_p, body.seed),
             max_tokens=body.limit or model.context_length,
             stops=body.stops,
             constraint=constraint,
+            repeatable=body.seed is not None,
         )
         completion = Completion(model.name, len(prompt))
         lane: LaneName = "short" if body.structured_outputs else "chat"
@@ -113,7 +119,7 @@ class Service:
                 if isinstance(event, Piece):
                     text += event.text
                 elif isinstance(event, Finished):
-                    whole = completion.whole(text, event.reason, event.completion_tokens)
+                    whole = completion.whole(text, event)
                     return web.json_response(whole)
         raise ApiError(500, "engine_error", "The engine ended without a result.")
 
@@ -125,7 +131,7 @@ class Service:
             raise self._not_found(body.model, "embeddings", model.name if model else None)
         texts = await asyncio.to_thread(model.encode, body.texts)
         events: asyncio.Queue[Event] = asyncio.Queue()
-        job = EmbeddingJob(_emitter(events), deadline, model=model, texts=texts)
+        job = EmbeddingJob(_emitter(events), deadline, model=model, batch=self._turns, texts=texts)
         async with contextlib.aclosing(self._run(job, events, "embeddings")) as results:
             async for event in results:
                 if isinstance(event, Embedded):
@@ -218,7 +224,7 @@ async def _send_stream(
             elif isinstance(event, Finished):
                 await response.write(server_sent(completion.chunk(role, event.reason)))
                 if with_usage:
-                    usage = completion.usage_chunk(event.completion_tokens)
+                    usage = completion.usage_chunk(event)
                     await response.write(server_sent(usage))
                 await response.write(b"data: [DONE]\n\n")
     except ApiError as error:

@@ -10,10 +10,12 @@ from typing import Any
 
 import jinja2
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from core.orchestrator.manifest import ModelFileError, mend, verify
 from core.orchestrator.server.constraint import GrammarCompiler
+from core.orchestrator.server.decoder import Decoder, Precision, TransformersDecoder
+from core.orchestrator.server.llama import LlamaDecoder
 
 logger = logging.getLogger(__name__)
 
@@ -25,15 +27,13 @@ class PromptError(Exception):
 
 
 class ChatModel:
-    """Weights, tokenizer and chat template. `forward` belongs to one thread, the rest to all.
+    """Decoder, tokenizer and chat template. The decoder belongs to one thread, the rest to all."""
 
-    bfloat16 where measured on the default model with 2 threads: 47 tokens/s decoding and 1,370
-    prefilling; float32: 25 and 490.
-    """
-
-    def __init__(self, name: str, model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(
+        self, name: str, model: Any, tokenizer: PreTrainedTokenizerFast, decoder: Decoder
+    ) -> None:
         self.name = name
-        self._model = model
+        self.decoder = decoder
         self._tokenizer: Any = tokenizer
         self._tokenizer_lock = threading.Lock()
         self.context_length = int(model.config.max_position_embeddings)
@@ -42,8 +42,13 @@ class ChatModel:
         self._control = _control_texts(tokenizer)
 
     @classmethod
-    def load(cls, folder: Path) -> ChatModel:
+    def load(cls, folder: Path, precision: Precision = "bfloat16", slots: int = 1) -> ChatModel:
         """Verify and load the model in `folder`.
+
+        Args:
+            precision: of the weights, for a Llama architecture; others run in bfloat16, or in
+                float32 where that is asked for.
+            slots: conversations that the decoder can hold.
 
         Raises:
             ModelFileError: a file is not the recorded one, or it is no chat model.
@@ -55,7 +60,7 @@ class ChatModel:
             )
             model: Any = AutoModelForCausalLM.from_pretrained(
                 str(folder),
-                dtype=torch.bfloat16,
+                dtype=torch.float32 if precision == "float32" else torch.bfloat16,
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
@@ -71,8 +76,10 @@ class ChatModel:
                 f"The model in {folder} has no chat template (chat_template.jinja): "
                 "import an instruction-tuned model."
             )
-        logger.info("Chat model %s is loaded.", manifest.name)
-        return cls(manifest.name, model, tokenizer)
+        with torch.inference_mode():
+            decoder = _decoder(model, precision, slots)
+        logger.info("Chat model %s is loaded: %s.", manifest.name, decoder.description)
+        return cls(manifest.name, model, tokenizer, decoder)
 
     def encode(self, messages: Sequence[dict[str, str]]) -> list[int]:
         """Token ids of a conversation, up to where the assistant's reply begins.
@@ -99,24 +106,18 @@ class ChatModel:
                 )
             )
 
-    def new_cache(self) -> DynamicCache:
-        """An empty key-value cache for one conversation."""
-        return DynamicCache(config=self._model.config)
-
-    def forward(self, tokens: Sequence[int], cache: DynamicCache) -> torch.Tensor:
-        """Append `tokens` to `cache`; logits after the last one: float32, (vocabulary,)."""
-        output = self._model(
-            input_ids=torch.tensor([list(tokens)]), cache=cache, use_cache=True, logits_to_keep=1
-        )
-        logits: torch.Tensor = output.logits[0, -1].float()
-        return logits
-
     def _shield(self, text: str) -> str:
         """Break control tokens in text from outside, so that nobody can forge a turn."""
         for control in self._control:
             if control in text:
                 text = text.replace(control, control[0] + _WORD_JOINER + control[1:])
         return text
+
+
+def _decoder(model: Any, precision: Precision, slots: int) -> Decoder:
+    if LlamaDecoder.fits(model):
+        return LlamaDecoder(model, precision, slots)
+    return TransformersDecoder(model, slots)
 
 
 def _end_tokens(model: Any, tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:

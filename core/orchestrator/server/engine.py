@@ -1,8 +1,8 @@
 """The scheduler: one thread that owns torch and gives every job its turns.
 
-Three lanes take turns, one step each: embeddings, short jobs (a constrained choice), and chat.
-So a short answer waits for one step of a long one, never for its end. Within a lane, up to
-`width` jobs take turns and the rest wait in the order they came.
+Three lanes let jobs in, each up to its width and in the order they came: embeddings, short jobs (a
+constrained choice), and chat. Those that are in and belong together advance together, a step at a
+time, so a short answer waits for one step of a long one, never for its end.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 
-from core.orchestrator.server.jobs import Failed, Job
+from core.orchestrator.server.jobs import Batch, Failed, Job
 from core.orchestrator.wire import DEADLINE_CODE
 
 logger = logging.getLogger(__name__)
 
 LaneName = Literal["embeddings", "short", "chat"]
+SHORT_RUNNING = 2
+"""Choices that are advanced besides the chat jobs."""
 
 
 class QueueFullError(Exception):
@@ -32,7 +34,7 @@ class QueueFullError(Exception):
 
 
 class _Lane:
-    """Jobs of one kind: some running by turns, the others waiting."""
+    """Jobs of one kind: some running, the others waiting."""
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -56,13 +58,19 @@ class _Lane:
             self.running.append(self.waiting.popleft())
         return expired
 
+    def remove(self, done: Sequence[Job]) -> None:
+        """Drop jobs that are done."""
+        for job in done:
+            if job in self.running:
+                self.running.remove(job)
+
 
 class Engine:
     """Runs jobs in a thread of its own.
 
     Args:
         queue_limit: jobs that may wait, over all lanes.
-        max_running: chat jobs that take turns.
+        max_running: chat jobs that are advanced together; `SHORT_RUNNING` more are choices.
         crashed: called in the engine's thread when it ends by an error that is no job's fault.
     """
 
@@ -71,7 +79,7 @@ class Engine:
         self._crashed = crashed
         self._lanes: dict[LaneName, _Lane] = {
             "embeddings": _Lane(1),
-            "short": _Lane(2),
+            "short": _Lane(SHORT_RUNNING),
             "chat": _Lane(max_running),
         }
         self._changed = threading.Condition()
@@ -125,34 +133,28 @@ class Engine:
 
     def _loop(self) -> None:
         while True:
-            for lane in self._lanes.values():
-                job = self._next(lane)
+            for batch, jobs in self._turns().items():
                 if self._stopping:
                     return
-                if job is not None and self._step(job):
-                    with self._changed:
-                        lane.running.remove(job)
+                done = batch.step(jobs)
+                with self._changed:
+                    for lane in self._lanes.values():
+                        lane.remove(done)
             with self._changed:
                 while not self._stopping and not self._has_work():
                     self._changed.wait()
 
     def _has_work(self) -> bool:
-        return any(lane.waiting or lane.running for lane in self._lanes.values())
+        return any(lane.total for lane in self._lanes.values())
 
-    def _next(self, lane: _Lane) -> Job | None:
+    def _turns(self) -> dict[Batch, list[Job]]:
+        """The jobs that run now, by what advances them; late ones are told and dropped."""
         with self._changed:
-            expired = [job for each in self._lanes.values() for job in each.sweep()]
-            job = lane.running[0] if lane.running else None
-            lane.running.rotate(-1)
+            expired = [job for lane in self._lanes.values() for job in lane.sweep()]
+            running = [job for lane in self._lanes.values() for job in lane.running]
         for late in expired:
             late.emit(Failed(504, DEADLINE_CODE, "The reply was not finished by its deadline."))
-        return job
-
-    def _step(self, job: Job) -> bool:
-        try:
-            return job.step()
-        except (RuntimeError, MemoryError):  # torch: out of memory, a kernel that fails
-            logger.exception("A request failed in the engine; the others go on.")
-            message = "The model failed on this request; the server's log says why."
-            job.emit(Failed(500, "engine_error", message))
-            return True
+        turns: dict[Batch, list[Job]] = {}
+        for job in running:
+            turns.setdefault(job.batch, []).append(job)
+        return turns

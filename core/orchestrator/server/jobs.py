@@ -1,7 +1,8 @@
-"""What the engine works on: a chat reply or a batch of embeddings, one small step at a time."""
+"""What the engine works on: chat replies, advanced together, and embeddings, a batch at a time."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -19,7 +20,8 @@ from core.orchestrator.server.embedding_model import EmbeddingModel
 from core.orchestrator.server.sampling import Sampler
 from core.orchestrator.server.text import IncrementalDecoder, StopScanner
 
-_PREFILL_TOKENS = 256  # a step of a long prompt: about 0.2 s on 2 cores
+logger = logging.getLogger(__name__)
+
 _EMBEDDING_TOKENS = 2048  # padded tokens in one batch of embeddings
 
 
@@ -32,10 +34,11 @@ class Piece:
 
 @dataclass(frozen=True)
 class Finished:
-    """The reply is complete."""
+    """The reply is complete; `cached_tokens` of its prompt were computed for an earlier one."""
 
     reason: Literal["stop", "length"]
     completion_tokens: int
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,21 +56,29 @@ class Failed:
     code: str
     message: str
 
+    @classmethod
+    def in_engine(cls) -> Failed:
+        """A kernel failed: nothing that the caller could mend."""
+        message = "The model failed on this request; the server's log says why."
+        return cls(500, "engine_error", message)
+
 
 Event = Piece | Finished | Embedded | Failed
 
 
-class Job(ABC):
-    """Work in small steps. Steps run in the engine's thread; `cancel` may come from any.
+class Job:
+    """Work in small steps. `cancel` may come from any thread, the rest is the engine's.
 
     Args:
         emit: takes the events, called in the engine's thread.
         deadline: on the clock of `time.monotonic`.
+        batch: what advances this job together with others.
     """
 
-    def __init__(self, emit: Callable[[Event], None], deadline: float) -> None:
+    def __init__(self, emit: Callable[[Event], None], deadline: float, batch: Batch) -> None:
         self.emit = emit
         self.deadline = deadline
+        self.batch = batch
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
@@ -84,13 +95,26 @@ class Job(ABC):
         """True where the deadline is over."""
         return time.monotonic() >= self.deadline
 
+
+class Batch(ABC):
+    """Advances jobs that belong together."""
+
     @abstractmethod
-    def step(self) -> bool:
-        """Do one step; True where the job is done and has emitted its last event."""
+    def step(self, jobs: Sequence[Job]) -> list[Job]:
+        """Do one step of all jobs that run now; those that are done and have emitted their last
+        event. A job that was here at the last step and is not any more was dropped.
+        """
 
 
 class ChatJob(Job):
-    """One reply: prefill in pieces, then one token a step."""
+    """One reply: what is still to be read by the model, and what was generated.
+
+    Attributes:
+        pending: tokens that the model has not read yet; never empty.
+        position: of the first of them.
+        repeatable: compute the whole prompt, since a beginning that was computed for another
+            request differs in the last bits.
+    """
 
     def __init__(
         self,
@@ -98,29 +122,40 @@ class ChatJob(Job):
         deadline: float,
         *,
         model: ChatModel,
+        batch: Batch,
         prompt: Sequence[int],
         sampler: Sampler,
         max_tokens: int,
         stops: Sequence[str],
         constraint: Constraint | None,
+        repeatable: bool = False,
     ) -> None:
-        super().__init__(emit, deadline)
-        self._model = model
-        self._pending = list(prompt)
+        super().__init__(emit, deadline, batch)
+        self.repeatable = repeatable
+        self.pending = list(prompt)
+        self.position = 0
+        self._ends = model.ends
         self._sampler = sampler
         self._max_tokens = min(max_tokens, model.context_length - len(prompt))
         self._constraint = constraint
-        self._cache = model.new_cache()
         self._decoder = IncrementalDecoder(model.decode)
         self._scanner = StopScanner(stops)
         self._generated = 0
+        self._cached = 0
 
-    def step(self) -> bool:
-        """Prefill the next piece of the prompt, or generate the next token."""
-        piece, self._pending = self._pending[:_PREFILL_TOKENS], self._pending[_PREFILL_TOKENS:]
-        logits = self._model.forward(piece, self._cache)
-        if self._pending:
-            return False
+    def skip(self, count: int) -> None:
+        """Leave out the beginning of the prompt, which the cache holds already."""
+        self._cached = count
+        self.advance(count)
+
+    def advance(self, count: int) -> bool:
+        """Note that the model has read `count` of the pending tokens; True where none is left."""
+        self.pending = self.pending[count:]
+        self.position += count
+        return not self.pending
+
+    def choose(self, logits: torch.Tensor) -> bool:
+        """Choose what comes next; True where the reply is done."""
         try:
             return self._continue(logits)
         except GrammarError as error:
@@ -130,7 +165,7 @@ class ChatJob(Job):
     def _continue(self, logits: torch.Tensor) -> bool:
         forbidden = self._constraint.forbidden() if self._constraint else None
         token = self._sampler.choose(logits, forbidden)
-        if token in self._model.ends:
+        if token in self._ends:
             return self._finish("stop")
         if self._append(token):
             return True
@@ -141,7 +176,7 @@ class ChatJob(Job):
         return False
 
     def _append(self, token: int) -> bool:
-        self._pending.append(token)
+        self.pending.append(token)
         self._generated += 1
         if self._constraint:
             self._constraint.accept(token)
@@ -149,7 +184,7 @@ class ChatJob(Job):
         if text:
             self.emit(Piece(text))
         if stopped:
-            self.emit(Finished("stop", self._generated))
+            self.emit(Finished("stop", self._generated, self._cached))
             return True
         if self._constraint and self._constraint.finished:
             return self._finish("stop")
@@ -163,7 +198,7 @@ class ChatJob(Job):
             text += self._scanner.flush()
         if text:
             self.emit(Piece(text))
-        self.emit(Finished("stop" if stopped else reason, self._generated))
+        self.emit(Finished("stop" if stopped else reason, self._generated, self._cached))
         return True
 
 
@@ -176,9 +211,10 @@ class EmbeddingJob(Job):
         deadline: float,
         *,
         model: EmbeddingModel,
+        batch: Batch,
         texts: Sequence[Sequence[int]],
     ) -> None:
-        super().__init__(emit, deadline)
+        super().__init__(emit, deadline, batch)
         self._model = model
         self._texts = texts
         self._order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
@@ -195,3 +231,23 @@ class EmbeddingJob(Job):
             return False
         self.emit(Embedded(np.stack([self._vectors[at] for at in range(len(self._texts))])))
         return True
+
+
+class EmbeddingTurns(Batch):
+    """Embeddings have their turns one after the other: each step is a batch already."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def step(self, jobs: Sequence[Job]) -> list[Job]:
+        """Advance one of the jobs."""
+        self._last += 1
+        job = jobs[self._last % len(jobs)]
+        if not isinstance(job, EmbeddingJob):
+            return []
+        try:
+            return [job] if job.step() else []
+        except (RuntimeError, MemoryError):  # torch: out of memory, a kernel that fails
+            logger.exception("A request for embeddings failed; the others go on.")
+            job.emit(Failed.in_engine())
+            return [job]

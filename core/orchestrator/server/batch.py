@@ -1,0 +1,94 @@
+"""Continuous batching: every step reads a piece of prompts and one token of each reply.
+
+A reply joins the batch at any step and leaves it at any step (Yu et al., "Orca", OSDI 2022). A long
+prompt is read in pieces between the steps of the others (Agrawal et al., "Sarathi", 2023).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import torch
+
+from core.orchestrator.server.decoder import Decoder
+from core.orchestrator.server.jobs import Batch, ChatJob, Failed, Job
+from core.orchestrator.server.slots import SlotPool
+
+logger = logging.getLogger(__name__)
+
+_PREFILL_TOKENS = 256  # of all prompts together in a step: about 0.2 s on 2 cores
+
+
+class ChatBatch(Batch):
+    """The replies of one model."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._pool = SlotPool(decoder)
+        self._seats: dict[ChatJob, int] = {}
+
+    def step(self, jobs: Sequence[Job]) -> list[Job]:
+        """Advance all; those that are done and have emitted their last event."""
+        replies = [job for job in jobs if isinstance(job, ChatJob)]
+        self._leave(replies)
+        for job in replies:
+            if job not in self._seats and self._pool.free:
+                self._seats[job], known = self._pool.take(job.pending, anew=job.repeatable)
+                job.skip(known)
+        seated = [job for job in replies if job in self._seats]
+        decoding = [job for job in seated if len(job.pending) == 1]
+        done = self._prefill([job for job in seated if len(job.pending) > 1])
+        if decoding:
+            done += self._decode(decoding)
+        return done
+
+    def _leave(self, replies: Sequence[ChatJob]) -> None:
+        for job in self._seats.keys() - set(replies):
+            self._pool.release(self._seats.pop(job))
+
+    def _prefill(self, jobs: Sequence[ChatJob]) -> list[Job]:
+        done: list[Job] = []
+        room = _PREFILL_TOKENS
+        for job in jobs:
+            if room <= 0:
+                break
+            slot, piece = self._seats[job], job.pending[:room]
+            room -= len(piece)
+            logits = _attempt(
+                [job],
+                lambda: self._decoder.prefill(slot, piece, job.position),  # noqa: B023
+            )
+            if logits is None:
+                done.append(job)
+                continue
+            self._pool.wrote(slot, piece)
+            if job.advance(len(piece)) and job.choose(logits):
+                done.append(job)
+        return done
+
+    def _decode(self, jobs: Sequence[ChatJob]) -> list[Job]:
+        slots = [self._seats[job] for job in jobs]
+        tokens = [job.pending[0] for job in jobs]
+        positions = [job.position for job in jobs]
+        rows = _attempt(jobs, lambda: self._decoder.decode(slots, tokens, positions))
+        if rows is None:
+            return list(jobs)
+        done: list[Job] = []
+        for job, slot, token, logits in zip(jobs, slots, tokens, rows, strict=True):
+            self._pool.wrote(slot, [token])
+            job.advance(1)
+            if job.choose(logits):
+                done.append(job)
+        return done
+
+
+def _attempt(jobs: Sequence[ChatJob], work: Callable[[], torch.Tensor]) -> torch.Tensor | None:
+    """What `work` computes; where the kernel fails, the jobs that it was for are told."""
+    try:
+        return work()
+    except (RuntimeError, MemoryError):  # torch: out of memory, a kernel that fails
+        logger.exception("%d requests failed in the engine; the others go on.", len(jobs))
+        for job in jobs:
+            job.emit(Failed.in_engine())
+        return None
