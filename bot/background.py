@@ -16,6 +16,7 @@ from bot.assistants.service import AssistantService
 from core.deliveries import DeliveryBook
 from core.knowledge import KnowledgeBase
 from core.services.ai import AIOrchestratorClient, OrchestratorError
+from core.store.pictures import PictureStore
 from core.workflows.reminders import Reminders
 from core.workflows.service import WorkflowService
 
@@ -98,12 +99,17 @@ async def sweep(workflows: WorkflowService, reminders: Reminders) -> None:
         await asyncio.sleep(_SWEEP_S)
 
 
-async def purge(book: DeliveryBook, keep: timedelta) -> None:
-    """Remove the bodies of old deliveries, again and again."""
+async def purge(book: DeliveryBook, pictures: PictureStore, keep: timedelta) -> None:
+    """Remove the bodies of old deliveries, and old pictures, again and again."""
     while True:
         try:
-            if removed := await book.purge(datetime.now(UTC) - keep):
+            before = datetime.now(UTC) - keep
+            if removed := await book.purge(before):
                 _log.info("the bodies of %d old deliveries are removed", removed)
+            if removed := await pictures.purge(before):
+                _log.info("%d old pictures are removed", removed)
         except SQLAlchemyError as error:  # there is time: nothing else waits for it
-            _log.warning("old deliveries could not be removed: %s", type(error).__name__)
+            _log.warning(
+                "old deliveries and pictures could not be removed: %s", type(error).__name__
+            )
         await asyncio.sleep(_PURGE_S)

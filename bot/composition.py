@@ -62,6 +62,7 @@ from core.state import ApplicationState
 from core.store.database import Database
 from core.store.inbox import SqlInbox
 from core.store.other_runs import OtherRuns
+from core.store.pictures import PictureStore
 from core.store.roles import warn_of_ways
 from core.store.runs import RunStore
 from core.store.showing import Showing
@@ -206,7 +207,11 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
             events.run(),
             sweep(work.workflows, work.reminders),
             takeover.run(),
-            purge(services.deliveries, timedelta(days=settings.keep_bodies)),
+            purge(
+                services.deliveries,
+                PictureStore(ground.database),
+                timedelta(days=settings.keep_bodies),
+            ),
             health.run(),
             work.triggers.run(),
         ):
@@ -307,7 +312,8 @@ async def _set_to_work(
     judge = Judge(roles, Worlds(actions, OtherRuns(database), gates, calendars))
     reviews = Reviews(database, audit, state.policy, permissions)
     cards = Cards(state.policy, judge)
-    display = Display(runs, showing, SlackPresenter(slack.messenger, cards))
+    pictures = PictureStore(database)
+    display = Display(runs, showing, SlackPresenter(slack.messenger, cards, pictures))
     workflows, engine, *_ = assemble(
         state, database, runs, audit, actions, roles, permissions, judge, display, replica.id
     )

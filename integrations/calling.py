@@ -212,6 +212,7 @@ class SystemClient:
         form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         idempotent: bool | None = None,
+        max_bytes: int | None = None,
     ) -> Answer:
         """Call the system; any 2xx is success.
 
@@ -221,6 +222,7 @@ class SystemClient:
             form: sent as application/x-www-form-urlencoded.
             idempotent: whether calling twice has the effect of once, so that it may be repeated;
                 by default what RFC 9110 says of the method.
+            max_bytes: of the answer; a longer one is an error. By default MAX_ANSWER_BYTES.
 
         Raises:
             RefusedError: it answered with an error, and will again.
@@ -231,6 +233,7 @@ class SystemClient:
             ActionError: there is no credential, or the answer of a repeatable call is too large.
         """
         repeatable = method in IDEMPOTENT_METHODS if idempotent is None else idempotent
+        limit = MAX_ANSWER_BYTES if max_bytes is None else max_bytes
         breaker = await self._breakers.get_breaker(
             self.name, exclude=[ActionError, (_PassingError, _is_busy)]
         )
@@ -245,7 +248,9 @@ class SystemClient:
                 with attempt:
                     async with breaker:
                         with self._remembering():
-                            answer = await self._once(method, path, params, data, form, headers)
+                            answer = await self._once(
+                                method, path, params, data, form, headers, limit
+                            )
                         return replace(answer, changed=not repeatable)
         except OpenedState as error:
             raise UnavailableError(
@@ -299,6 +304,7 @@ class SystemClient:
         data: JsonValue,
         form: Mapping[str, str] | None,
         headers: Mapping[str, str] | None,
+        max_bytes: int,
     ) -> Answer:
         if self._headers is None:
             raise ActionError(
@@ -320,7 +326,7 @@ class SystemClient:
                 allow_redirects=False,
                 ssl=self._tls,
             ) as response:
-                content = await self._read(response)
+                content = await self._read(response, max_bytes)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise _PassingError(
                 f"{self.name} cannot be reached at {self.base_url}: {_unreached(error)}.",
@@ -335,15 +341,13 @@ class SystemClient:
             return Answer(response.status, response.headers, content, self.name)
         raise self._problem(response, content)
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
         content = bytearray()
         async for chunk in response.content.iter_any():
             content += chunk
-            if len(content) > MAX_ANSWER_BYTES:
+            if len(content) > max_bytes:
                 response.close()
-                raise _TooLargeError(
-                    f"{self.name}'s answer is larger than {MAX_ANSWER_BYTES} bytes."
-                )
+                raise _TooLargeError(f"{self.name}'s answer is larger than {max_bytes} bytes.")
         return bytes(content)
 
     def _problem(self, response: aiohttp.ClientResponse, content: bytes) -> Exception:

@@ -19,7 +19,7 @@ from bot.blocks.markdown import plain_markdown, render_markdown
 from bot.slack.client import payload, refusal, slack_errors, unrepeated
 from bot.slack.directory import SlackDirectory
 from bot.slack.escaping import LinkPolicy, escape_mrkdwn
-from bot.slack.files import TextFile, upload
+from bot.slack.files import ThreadFile, upload
 from bot.slack.fitting import fitted
 from bot.slack.posts import Post, PostStore
 from core.ports import Announcement, PostedMessage, PresentationError
@@ -127,7 +127,7 @@ class SlackMessenger:
             lambda message: _has_key(message, key),
         )
 
-    async def post_file_once(self, place: Place, file: TextFile, key: str) -> PostedMessage:
+    async def post_file_once(self, place: Place, file: ThreadFile, key: str) -> PostedMessage:
         """Show a file in a thread, once, by `key`.
 
         Raises:

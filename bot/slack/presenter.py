@@ -9,14 +9,17 @@ from datetime import UTC, datetime
 from bot.blocks.run_output import Outputs, outputs
 from bot.slack.cards import Cards
 from bot.slack.client import refusal
-from bot.slack.files import TextFile
+from bot.slack.files import ThreadFile
 from bot.slack.messenger import RUN_KEY, SlackMessenger
 from core.ports import PostedMessage, PresentationError
 from core.records import Place
+from core.store.pictures import PictureStore
 from core.workflows.run import Run, RunState
 
 OUTPUT_KEY = "output:"
 """Beginning of the key under which a run's long output is posted as a file."""
+PICTURE_KEY = "picture:"
+"""Beginning of the key under which a step's picture is posted."""
 _LONGEST_PAUSE_S = 3.0
 _log = logging.getLogger(__name__)
 
@@ -24,16 +27,17 @@ _log = logging.getLogger(__name__)
 class SlackPresenter:
     """Implements `core.ports.RunPresenter`."""
 
-    def __init__(self, messenger: SlackMessenger, cards: Cards) -> None:
+    def __init__(self, messenger: SlackMessenger, cards: Cards, pictures: PictureStore) -> None:
         self._messenger = messenger
         self._cards = cards
+        self._pictures = pictures
 
     async def present(self, run: Run) -> PostedMessage:
         """Post the run's card in its thread or channel, or update it where it stands.
 
-        Output that the card has no room for follows as a file in its thread, once, and whoever
-        must do something is called there, once. The longer a run goes on, the less often its card
-        changes, because Slack takes about 50 updates a minute.
+        Output that the card has no room for, and pictures follow as files in its thread, once, and
+        whoever must do something is called there, once. The longer a run goes on, the less often
+        its card changes, because Slack takes about 50 updates a minute.
 
         Raises:
             PresentationError: it could not be shown now.
@@ -47,6 +51,7 @@ class SlackPresenter:
         if not fresh:
             await self._messenger.update(posted, card)
         place = Place(channel=posted.channel, thread=posted.thread)
+        await self._show_pictures(run, place)
         for asked in self._cards.askings(run):
             await self._messenger.call(place, asked.groups, asked.users, asked.text, asked.key)
         await asyncio.sleep(pause_s(run, datetime.now(UTC)))
@@ -54,9 +59,10 @@ class SlackPresenter:
 
     async def _follows(self, run: Run, posted: PostedMessage, printed: Outputs) -> bool:
         """Whether the file with the long output stands in the thread."""
-        file = TextFile(
+        file = ThreadFile(
             name=printed.name,
-            text=printed.file,
+            data=printed.file.encode(),
+            media_type="text/plain",
             comment=f"The whole output of run {run.id}.",
         )
         place = Place(channel=posted.channel, thread=posted.thread)
@@ -68,6 +74,31 @@ class SlackPresenter:
             _log.warning("the output of run %s is not posted as a file: %s", run.id, error)
             return False
         return True
+
+    async def _show_pictures(self, run: Run, place: Place) -> None:
+        """Post the pictures that do not stand in the thread yet. Only those are read."""
+        for position, step in enumerate(run.steps):
+            if step.picture is None:
+                continue
+            key = f"{PICTURE_KEY}{run.id}:{position}:{step.picture.digest}"
+            if await self._messenger.posted(key) is not None:
+                continue
+            data = await self._pictures.read(run.id, step.picture.digest)
+            if data is None:  # it was removed by its age
+                continue
+            file = ThreadFile(
+                name=f"run-{run.id}-{position + 1}-{step.picture.digest[:8]}.png",
+                data=data,
+                media_type="image/png",
+                comment=f"The picture of step {position + 1} of run {run.id}.",
+                alt=step.picture.alt,
+            )
+            try:
+                await self._messenger.post_file_once(place, file, key)
+            except PresentationError as error:
+                if refusal(error) is None:
+                    raise
+                _log.warning("a picture of run %s is not posted: %s", run.id, error)
 
 
 def pause_s(run: Run, now: datetime) -> float:

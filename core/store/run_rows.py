@@ -108,6 +108,7 @@ def progress(row: AnyRow) -> StepProgress:
         output=row.output,
         values=row.output_values,
         link=row.link,
+        picture=row.picture,
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from core.errors import CountersignError, InvalidRequestError, NotFoundError
 from core.records import Frozen, Idempotency, Place, Risk, StorableText, StorableValues
+from core.workflows.pictures import Picture
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -50,12 +51,14 @@ class ActionResult(Frozen):
         output: longer text such as a program's output; untrusted.
         values: for later steps' `${steps.ID.NAME}`.
         link: where the effect can be looked at.
+        picture: shown in the run's thread; nothing is decided by it.
     """
 
     summary: StorableText
     output: StorableText = ""
     values: StorableValues = Field(default_factory=dict)
     link: StorableText | None = None
+    picture: Picture | None = None
 
 
 class Action(ABC, Generic[A]):

@@ -21,6 +21,7 @@ from core.workflows.actions import (
     ActionResult,
     OutcomeUnknownError,
 )
+from core.workflows.pictures import KeepPicture
 from core.workflows.plan import PlannedRetry, PlannedStep
 from core.workflows.run import Run, StepProgress, StepState
 from core.workflows.template import render
@@ -39,20 +40,26 @@ class _BugError(CountersignError):
 
 
 async def attempt(
-    registry: ActionRegistry, run: Run, step: PlannedStep, begun: StepProgress, scope: Scope
+    registry: ActionRegistry,
+    run: Run,
+    step: PlannedStep,
+    begun: StepProgress,
+    scope: Scope,
+    keep: KeepPicture,
 ) -> StepProgress:
     """Call the action.
 
     Args:
         begun: how the step stands, this attempt included.
         scope: what its expressions refer to; asked only where it has some.
+        keep: stores its picture, where it gives one, before the step has ended.
 
     Returns:
         How it stands afterwards: SUCCEEDED, FAILED, UNKNOWN, or WAITING for its next attempt.
     """
     state, summary, output = StepState.FAILED, "", ""
     values: dict[str, JsonValue] = {}
-    link = None
+    link, picture = None, None
     try:
         action, typed = _prepare(registry, step, scope)
         context = ActionContext(
@@ -72,6 +79,8 @@ async def attempt(
             values, summary = {}, summary[: _SUMMARY_CHARACTERS - len(said)] + said
         if link is not None and len(link) > _LINK_CHARACTERS:
             link = None
+        if result.picture is not None:
+            picture = await keep(run.id, result.picture)
     except OutcomeUnknownError as error:
         state, summary = StepState.UNKNOWN, str(error)
     except TimeoutError:
@@ -94,6 +103,7 @@ async def attempt(
             "output": output[:_OUTPUT_CHARACTERS],
             "values": values,
             "link": link,
+            "picture": picture,
         }
     )
     return _again(step, after) or after

@@ -9,6 +9,7 @@ from core.security.permissions import Permissions
 from core.security.policy import Roles
 from core.state import ApplicationState
 from core.store.database import Database
+from core.store.pictures import PictureStore
 from core.store.runs import RunStore
 from core.workflows.actions import ActionRegistry
 from core.workflows.admission import Admission
@@ -46,7 +47,9 @@ def assemble(
     """Make the engine, which is then to be launched, and the service in front of it."""
     planner = Planner(state.policy, actions)
     admission = Admission(state, planner, actions, judge)
-    execution = Execution(Tools(store, actions, display.touch), admission)
+    execution = Execution(
+        Tools(store, actions, display.touch, PictureStore(database).keep), admission
+    )
     engine = RunEngine(execution, database, replica)
     steering = Steering(store, engine, permissions, roles)
     service = WorkflowService(

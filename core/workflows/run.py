@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue
 
 from core.records import Frozen, Instant, Place
 from core.workflows.guardrails import Approval, GuardrailResult, Situation
+from core.workflows.pictures import KeptPicture
 from core.workflows.plan import Plan
 from core.workflows.signatures import Signature
 
@@ -95,6 +96,7 @@ class StepProgress(Frozen):
     output: str = ""
     values: dict[str, JsonValue] = Field(default_factory=dict)
     link: str | None = None
+    picture: KeptPicture | None = None
 
 
 class Run(Frozen):

@@ -19,6 +19,7 @@ from core.workflows.attempt import CUT_OFF, attempt
 from core.workflows.conditions import holds
 from core.workflows.definition import StepKind, spoken
 from core.workflows.flow import Outcome
+from core.workflows.pictures import KeepPicture
 from core.workflows.plan import PlannedStep
 from core.workflows.run import Run, RunState, StepProgress, StepState
 from core.workflows.scope import scope_at
@@ -43,11 +44,13 @@ class Tools:
 
     Attributes:
         changed: called after each change, for whoever shows runs.
+        keep: stores the pictures that actions give.
     """
 
     store: RunStore
     registry: ActionRegistry
     changed: Callable[[], None]
+    keep: KeepPicture
 
 
 class Segment:
@@ -173,6 +176,7 @@ class Segment:
                 step,
                 begun,
                 lambda: scope_at(self.run.plan, self.steps, position),
+                self._tools.keep,
             )
             if after.state is not StepState.WAITING:
                 return await self._ended(position, after, more)

@@ -1,15 +1,16 @@
 """What workflows can do in Grafana. Permissions of the service account's token: annotations:read,
 annotations:create and dashboards:read, of the folders concerned, and nothing else.
 
-PyPI's `grafana-client` (115 kB, brings niquests with an HTTP stack of its own) is not used: three
+PyPI's `grafana-client` (115 kB, brings niquests with an HTTP stack of its own) is not used: a few
 calls are left of it, and the retries and limits would be two kinds.
 """
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
@@ -23,6 +24,7 @@ from core.workflows.actions import (
     OutcomeUnknownError,
 )
 from core.workflows.definition import Duration, spoken
+from core.workflows.pictures import MAX_PICTURE_BYTES, Picture, PictureError
 from integrations.calling import SystemClient
 from integrations.grafana.payloads import (
     AnnotationMade,
@@ -34,6 +36,7 @@ from integrations.grafana.payloads import (
 from integrations.text import clip, tidy
 
 _TAG = "countersign"
+_DRAWING_S = 45.0  # all attempts together, well below what a step usually has
 DashboardUid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 PanelId = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=80)]
@@ -72,14 +75,21 @@ class GrafanaApi:
     """One Grafana.
 
     Args:
+        renderer: the same Grafana, where it draws: it fails by itself.
         web_url: where people open it.
         dashboards: patterns of uids that actions may touch; none: all that the token can see.
     """
 
     def __init__(
-        self, client: SystemClient, integration_id: str, web_url: str, dashboards: tuple[str, ...]
+        self,
+        client: SystemClient,
+        renderer: SystemClient,
+        integration_id: str,
+        web_url: str,
+        dashboards: tuple[str, ...],
     ) -> None:
         self._client = client
+        self._renderer = renderer
         self._file = f"integrations/{integration_id}.yaml"
         self._dashboards = dashboards
         self.web_url = web_url.rstrip("/")
@@ -128,9 +138,28 @@ class GrafanaApi:
             raise OutcomeUnknownError(str(error)) from error
 
     async def can_render(self) -> bool:
-        """Whether the image renderer is there."""
+        """Whether the image renderer is there. Without it Grafana draws a placeholder instead."""
         answer = await self._client.get("/api/frontend/settings")
         return answer.read(FrontendSettings).renderer_available
+
+    async def render(self, path: str, query: dict[str, str]) -> bytes:
+        """What Grafana draws there, of at most `MAX_PICTURE_BYTES`.
+
+        Raises:
+            ActionError: it draws nothing, or takes too long.
+        """
+        try:
+            async with asyncio.timeout(_DRAWING_S):
+                answer = await self._renderer.call(
+                    "GET",
+                    path,
+                    params=query,
+                    headers={"Accept": "image/png"},
+                    max_bytes=MAX_PICTURE_BYTES,
+                )
+        except TimeoutError as error:
+            raise ActionError(f"Grafana drew nothing within {_DRAWING_S:.0f} s.") from error
+        return answer.body
 
 
 class Annotate(Action[AnnotateArguments]):
@@ -197,14 +226,14 @@ class Annotate(Action[AnnotateArguments]):
 
 
 class ShowPanel(Action[PanelArguments]):
-    """Link to a panel, and to a picture of it where the image renderer is there. NATURAL.
+    """Show a panel: its picture where the image renderer is there, and links to both. NATURAL.
 
     Values: `title`, `url`, and `image_url` (empty without a renderer). Who opens either needs to
-    be signed in to Grafana; the picture itself is not posted.
+    be signed in to Grafana. Where the picture cannot be had, the output says why.
     """
 
     name: ClassVar[str] = "grafana.panel"
-    summary: ClassVar[str] = "Link to a Grafana panel, and to its picture"
+    summary: ClassVar[str] = "Show a Grafana panel: a link, and its picture"
     risk: ClassVar[Risk] = Risk.READ
     idempotency: ClassVar[Idempotency] = Idempotency.NATURAL
     arguments = PanelArguments
@@ -215,7 +244,7 @@ class ShowPanel(Action[PanelArguments]):
     def describe(self, arguments: PanelArguments) -> str:
         """See `Action.describe`."""
         return (
-            f"Link to the panel {arguments.panel} of the dashboard {arguments.dashboard}, "
+            f"Show the panel {arguments.panel} of the dashboard {arguments.dashboard}, "
             f"the last {spoken(arguments.over)}"
         )
 
@@ -226,20 +255,46 @@ class ShowPanel(Action[PanelArguments]):
         end = round(datetime.now(UTC).timestamp() * 1000)
         start = end - round(arguments.over.total_seconds() * 1000)
         time = {"from": str(start), "to": str(end)}
+        size = {"panelId": str(arguments.panel), "width": "1000", "height": "500", "tz": "UTC"}
         base = self._api.web_url
         url = f"{base}/d/{arguments.dashboard}?" + urlencode(
             {**time, "viewPanel": str(arguments.panel)}
         )
-        size = {"panelId": str(arguments.panel), "width": "1000", "height": "500", "tz": "UTC"}
-        image = f"{base}/render/d-solo/{arguments.dashboard}?" + urlencode({**time, **size})
-        image_url = image if await self._api.can_render() else ""
         title = clip(panel.title, 200) or f"panel {arguments.panel}"
-        return ActionResult(
-            summary=f"{title}, on the dashboard {clip(dashboard.dashboard.title, 200)}",
-            output=f"picture: {image_url}" if image_url else "",
-            values={"title": title, "url": url, "image_url": image_url},
-            link=url,
+        summary = f"{title}, on the dashboard {clip(dashboard.dashboard.title, 200)}"
+        drawn = await self._draw(
+            arguments.dashboard, {**time, **size}, f"{summary}, the last {spoken(arguments.over)}"
         )
+        output = [f"picture: {drawn.url}"] if drawn.url else []
+        if drawn.problem:
+            output.append(f"The picture is not shown here. {drawn.problem}")
+        return ActionResult(
+            summary=summary,
+            output="\n".join(output),
+            values={"title": title, "url": url, "image_url": drawn.url},
+            link=url,
+            picture=drawn.picture,
+        )
+
+    async def _draw(self, dashboard: str, query: dict[str, str], alt: str) -> _Drawn:
+        """The picture, if it can be had; the panel's link is worth having without it, too."""
+        url, picture, problem = "", None, ""
+        try:
+            if await self._api.can_render():
+                path = f"/render/d-solo/{dashboard}"
+                url = f"{self._api.web_url}{path}?{urlencode(query)}"
+                picture = Picture(await self._api.render(path, query), alt)
+        except (ActionError, PictureError) as error:
+            problem = str(error)
+        return _Drawn(url, picture, problem)
+
+
+class _Drawn(NamedTuple):
+    """Where Grafana draws a panel (empty without a renderer), and what came of asking there."""
+
+    url: str
+    picture: Picture | None
+    problem: str
 
 
 def _panel(dashboard: Dashboard, panel_id: int) -> Panel:

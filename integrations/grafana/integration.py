@@ -55,7 +55,7 @@ class GrafanaSettings(Frozen):
 
 
 class GrafanaIntegration(Integration):
-    """Receives notifications of Grafana Alerting; writes annotations.
+    """Receives notifications of Grafana Alerting; writes annotations, shows panels.
 
     Secrets: one of `hmac`, `token` (bearer) and `password`, as the contact point proves itself
     (none: no webhook is taken); `api_token` of a service account, with `url` (left out: there are
@@ -69,11 +69,13 @@ class GrafanaIntegration(Integration):
         integration_id: str,
         webhook: GrafanaWebhook | None,
         client: SystemClient | None,
+        renderer: SystemClient | None,
         api: GrafanaApi | None,
     ) -> None:
         self.id = integration_id
         self.webhook = webhook
         self._client = client
+        self._renderer = renderer
         self._api = api
 
     @classmethod
@@ -96,16 +98,17 @@ class GrafanaIntegration(Integration):
                     "NAME is the variable that holds what Grafana's contact point proves itself "
                     "with."
                 )
-            return cls(record.id, webhook, None, None)
-        client = SystemClient(
-            record.id,
-            "Grafana",
-            settings.url,
-            {"Authorization": f"Bearer {header_value(token, f'{file}: secrets.api_token')}"},
-            settings.timeout_s,
+            return cls(record.id, webhook, None, None, None)
+        headers = {"Authorization": f"Bearer {header_value(token, f'{file}: secrets.api_token')}"}
+        # Two clients, each with its breaker: a renderer that is broken does not end annotations.
+        client, renderer = (
+            SystemClient(record.id, name, settings.url, headers, settings.timeout_s)
+            for name in ("Grafana", "Grafana's image renderer")
         )
-        api = GrafanaApi(client, record.id, settings.web_url or settings.url, settings.dashboards)
-        return cls(record.id, webhook, client, api)
+        api = GrafanaApi(
+            client, renderer, record.id, settings.web_url or settings.url, settings.dashboards
+        )
+        return cls(record.id, webhook, client, renderer, api)
 
     def actions(self) -> Sequence[Action[Any]]:
         """See `Integration.actions`."""
@@ -119,13 +122,15 @@ class GrafanaIntegration(Integration):
 
     async def start(self) -> None:
         """See `Integration.start`."""
-        if self._client is not None:
-            await self._client.start()
+        for client in (self._client, self._renderer):
+            if client is not None:
+                await client.start()
 
     async def close(self) -> None:
         """See `Integration.close`."""
-        if self._client is not None:
-            await self._client.close()
+        for client in (self._client, self._renderer):
+            if client is not None:
+                await client.close()
 
 
 def _proof(record: AIIntegration, secrets: Secrets, settings: GrafanaSettings) -> Proof | None:

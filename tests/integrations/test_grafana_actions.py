@@ -3,6 +3,7 @@
 Grafana itself is in no package that the tests can install.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,22 +16,32 @@ from core.records import Idempotency, Risk
 from core.security.secrets import Secrets
 from core.state import AIIntegration
 from core.workflows.actions import Action, ActionError, ActionRegistry, OutcomeUnknownError
+from core.workflows.pictures import MAX_PICTURE_BYTES, Picture
 from integrations.calling import RefusedError
 from integrations.grafana import GrafanaIntegration
 from tests.support.intake import attempt
+from tests.support.pictures import png
 
 TOKEN = "glsa_token-for-tests"
+DRAWN = png(100, 50, shade=200)
 NOBODY = "http://127.0.0.1:9"
 _KNOWN = {"dashboardUID", "panelId", "time", "timeEnd", "tags", "text"}
 
 
 class Grafana:
-    """One dashboard, `shop`, with panel 4 and, in a collapsed row, panel 5."""
+    """One dashboard, `shop`, with panel 4 and, in a collapsed row, panel 5.
+
+    Without its image renderer it answers with a placeholder, as Grafana does.
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self.annotations: list[dict[str, Any]] = []
         self.renderer = False
+        self.broken: web.Response | None = None
+        self.drawing = asyncio.Event()
+        self.drawing.set()
+        self.asked_to_draw: list[dict[str, str]] = []
         self.drop_after_effect = False
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -55,6 +66,8 @@ class Grafana:
                         "meta": {"url": "/d/shop/shop", "folderTitle": "General"},
                     }
                 )
+            case ("GET", "/render/d-solo/shop"):
+                return await self._draw(request)
             case ("GET", "/api/annotations"):
                 tags = set(request.query.getall("tags", []))
                 found = [one for one in self.annotations if tags <= set(one["tags"])]
@@ -62,6 +75,18 @@ class Grafana:
             case ("POST", "/api/annotations"):
                 return await self._annotate(request)
         return web.json_response({"message": "Not found"}, status=404)
+
+    async def _draw(self, request: web.Request) -> web.StreamResponse:
+        self.asked_to_draw.append(dict(request.query))
+        await self.drawing.wait()
+        if self.broken is not None:
+            return web.Response(
+                status=self.broken.status,
+                body=self.broken.body,
+                content_type=self.broken.content_type,
+            )
+        drawn = DRAWN if self.renderer else png(shade=0)
+        return web.Response(body=drawn, content_type="image/png")
 
     async def _annotate(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -185,23 +210,92 @@ class TestAnnotate:
 
 
 class TestPanel:
-    async def test_links_to_it(self, grafana: Grafana) -> None:
+    async def test_links_to_it_where_nothing_is_drawn(self, grafana: Grafana) -> None:
         async with connected(grafana.url, web_url="https://grafana.example/") as integration:
             show = action(integration, "panel")
             arguments = show.read({"dashboard": "shop", "panel": 4, "over": "2h"})
             result = await show.execute(arguments, attempt())
-            grafana.renderer = True
-            pictured = await show.execute(arguments, attempt())
 
         assert result.summary == "Requests, on the dashboard Shop"
         assert result.values["image_url"] == ""
         assert result.output == ""
         assert str(result.link).startswith("https://grafana.example/d/shop?from=17")
         assert str(result.link).endswith("&viewPanel=4")
-        image = str(pictured.values["image_url"])
+        assert result.picture is None
+        assert grafana.asked_to_draw == []  # it would have been a placeholder
+
+    async def test_shows_it_where_the_renderer_is_there(self, grafana: Grafana) -> None:
+        grafana.renderer = True
+        async with connected(grafana.url, web_url="https://grafana.example/") as integration:
+            show = action(integration, "panel")
+            arguments = show.read({"dashboard": "shop", "panel": 4, "over": "2h"})
+            result = await show.execute(arguments, attempt())
+
+        assert result.picture == Picture(DRAWN, "Requests, on the dashboard Shop, the last 2 h")
+        (asked,) = grafana.asked_to_draw
+        assert int(asked.pop("to")) - int(asked.pop("from")) == 2 * 3600 * 1000
+        assert asked == {"panelId": "4", "width": "1000", "height": "500", "tz": "UTC"}
+        image = str(result.values["image_url"])
         assert image.startswith("https://grafana.example/render/d-solo/shop?from=17")
         assert "panelId=4&width=1000" in image
-        assert pictured.output == f"picture: {image}"
+        assert result.output == f"picture: {image}"
+
+    @pytest.mark.parametrize(
+        ("broken", "problem"),
+        [
+            (web.Response(status=500, text="no browser"), "answers 500 Internal Server Error"),
+            (web.Response(status=403, text="no"), "Give the credential that permission"),
+            (web.Response(text="<html>sign in</html>", content_type="text/html"), "is not a PNG"),
+            (web.Response(body=png()[:-5], content_type="image/png"), "is cut off"),
+            (
+                web.Response(body=png(comment=b"x" * MAX_PICTURE_BYTES), content_type="image/png"),
+                f"larger than {MAX_PICTURE_BYTES} bytes",
+            ),
+        ],
+        ids=["fault", "forbidden", "page", "cut off", "large"],
+    )
+    async def test_a_picture_that_cannot_be_had_leaves_the_link_and_the_reason(
+        self, grafana: Grafana, broken: web.Response, problem: str
+    ) -> None:
+        grafana.renderer, grafana.broken = True, broken
+        async with connected(grafana.url) as integration:
+            show = action(integration, "panel")
+            arguments = show.read({"dashboard": "shop", "panel": 5})
+            result = await show.execute(arguments, attempt())
+
+        assert result.picture is None
+        assert str(result.link).endswith("&viewPanel=5")
+        link, why = result.output.split("\n")
+        assert link == f"picture: {result.values['image_url']}"
+        assert why.startswith("The picture is not shown here. ")
+        assert problem in why
+
+    async def test_a_renderer_that_hangs_is_not_waited_for(
+        self, grafana: Grafana, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("integrations.grafana.actions._DRAWING_S", 0.2)
+        grafana.renderer = True
+        grafana.drawing.clear()
+        async with connected(grafana.url) as integration:
+            show = action(integration, "panel")
+            arguments = show.read({"dashboard": "shop", "panel": 4})
+            result = await show.execute(arguments, attempt())
+        grafana.drawing.set()
+
+        assert result.picture is None
+        assert "Grafana drew nothing within" in result.output
+
+    async def test_a_broken_renderer_leaves_the_rest_alone(self, grafana: Grafana) -> None:
+        grafana.renderer, grafana.broken = True, web.Response(status=500)
+        async with connected(grafana.url) as integration:
+            show, annotate = action(integration, "panel"), action(integration, "annotate")
+            arguments = show.read({"dashboard": "shop", "panel": 4})
+            results = [await show.execute(arguments, attempt()) for _ in range(3)]
+            await annotate.execute(annotate.read({"text": "x", "dashboard": "shop"}), attempt())
+            assert (await integration.health()).ready
+
+        assert "Grafana's image renderer has failed 5 times in a row" in results[-1].output
+        assert len(grafana.annotations) == 1
 
 
 class TestAccess:

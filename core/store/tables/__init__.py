@@ -9,6 +9,7 @@ from core.store.tables.inbox import deliveries
 from core.store.tables.incidents import incidents
 from core.store.tables.messages import offers, posts
 from core.store.tables.people import delegations, reviews, signatures
+from core.store.tables.pictures import pictures
 from core.store.tables.replicas import replicas
 from core.store.tables.runs import run_locks, run_steps, run_targets, runs
 from core.store.tables.schedules import schedule_drafts, schedules
@@ -26,6 +27,7 @@ __all__ = [
     "incidents",
     "metadata",
     "offers",
+    "pictures",
     "posts",
     "replicas",
     "reviews",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text
 
-from core.store.tables.base import Json, UtcDateTime, metadata
+from core.store.tables.base import Json, NullableJson, UtcDateTime, metadata
 
 runs = Table(
     "runs",
@@ -59,6 +59,7 @@ run_steps = Table(
     Column("output", Text, nullable=False),
     Column("output_values", Json, nullable=False),
     Column("link", Text),
+    Column("picture", NullableJson),
 )
 
 

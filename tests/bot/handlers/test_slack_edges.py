@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -23,7 +24,7 @@ from bot.slack.cards import Cards
 from bot.slack.client import open_client
 from bot.slack.directory import SlackDirectory
 from bot.slack.escaping import LinkPolicy
-from bot.slack.files import TextFile
+from bot.slack.files import ThreadFile
 from bot.slack.messenger import SlackMessenger
 from bot.slack.posts import PostStore
 from bot.slack.presenter import SlackPresenter
@@ -33,17 +34,27 @@ from core.errors import NotAllowedError
 from core.ports import Announcement, PresentationError
 from core.records import Place
 from core.replicas import Replica
+from core.security.audit import AuditLog
 from core.store.database import Database
 from core.store.inbox import SqlInbox
+from core.store.pictures import PictureStore
+from core.store.runs import RunStore
 from core.store.tables import deliveries, posts
+from core.workflows.pictures import Picture
 from core.workflows.run import Run, RunState
 from core.workflows.verdict import Verdict
 from tests.bot.blocks.samples import run
 from tests.bot.handlers.world import policy
+from tests.support.pictures import png
 from tests.support.workspace import Page, open_page, running_workspace, until
 
 DEPLOYS = Place(channel="#deploys")
-OUTPUT = TextFile(name="run-1f3c-output.txt", text="naïve\n" * 9, comment="The whole output.")
+OUTPUT = ThreadFile(
+    name="run-1f3c-output.txt",
+    data=("naïve\n" * 9).encode(),
+    media_type="text/plain",
+    comment="The whole output.",
+)
 
 
 class Edge:
@@ -70,7 +81,8 @@ class Edge:
         async def never(_: Run) -> Verdict:
             raise AssertionError("a run that has ended is not judged")
 
-        return SlackPresenter(self.messenger, Cards(policy(), never))
+        cards = Cards(policy(), never)
+        return SlackPresenter(self.messenger, cards, PictureStore(self.database))
 
     async def texts(self) -> list[str]:
         """What stands in #deploys."""
@@ -313,7 +325,7 @@ async def test_a_file_is_shown_once_in_its_thread_also_when_the_answer_was_lost(
 
     (reply,) = await edge.page.replies(card.channel, card.message)
     (file,) = reply["files"]
-    assert (file["name"], file["size"]) == (OUTPUT.name, len(OUTPUT.text.encode()))
+    assert (file["name"], file["size"]) == (OUTPUT.name, len(OUTPUT.data))
 
 
 async def test_a_file_that_slack_refuses_is_tried_again_without_waiting(edge: Edge) -> None:
@@ -341,6 +353,58 @@ async def test_where_files_are_refused_the_card_is_shown_all_the_same(edge: Edge
     (card,) = [m for m in await edge.page.messages("C0DEPLOYS") if m["ts"] == posted.message]
     assert "87 lines left out" in json.dumps(card["blocks"])
     assert "The whole output" not in json.dumps(card["blocks"])
+
+
+async def pictured(edge: Edge, data: bytes) -> Run:
+    """A run that is stored, whose second step has given a picture."""
+    ended = run(RunState.SUCCEEDED, "x")
+    audit = AuditLog(edge.database)
+    assert await RunStore(edge.database, audit).create(ended)
+    shown = Picture(data, "Requests, on the dashboard <!channel>")
+    kept = await PictureStore(edge.database).keep(ended.id, shown)
+    step = ended.steps[1].model_copy(update={"picture": kept, "output": ""})
+    bare = ended.steps[0].model_copy(update={"output": ""})
+    return ended.model_copy(update={"steps": (bare, step)})
+
+
+async def test_a_picture_is_shown_once_in_the_thread_with_its_alt_text(edge: Edge) -> None:
+    data = png()
+    ended = await pictured(edge, data)
+
+    for _ in range(2):
+        posted = await edge.presenter.present(ended)
+
+    (reply,) = await edge.page.replies(posted.channel, posted.message)
+    (file,) = reply["files"]
+    assert file["name"].startswith(f"run-{ended.id}-2-")
+    assert (file["mimetype"], file["size"]) == ("image/png", len(data))
+    assert file["alt_txt"] == "Requests, on the dashboard <!channel>"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(edge.server.base_url + file["url"], params={"user": "U0ALICE"}) as answer,
+    ):
+        assert await answer.read() == data
+
+
+async def test_a_picture_that_was_removed_is_left_out(edge: Edge) -> None:
+    ended = await pictured(edge, png())
+    await PictureStore(edge.database).purge(datetime.now(UTC) + timedelta(seconds=1))
+
+    posted = await edge.presenter.present(ended)
+
+    assert await edge.page.replies(posted.channel, posted.message) == []
+
+
+async def test_where_a_picture_is_refused_the_card_is_shown_all_the_same(edge: Edge) -> None:
+    ended = await pictured(edge, png())
+    refused = Fault(method="files.getUploadURLExternal", error="missing_scope")
+    edge.server.workspace.faults.add(refused)
+
+    posted = await edge.presenter.present(ended)
+    assert await edge.page.replies(posted.channel, posted.message) == []
+
+    await edge.presenter.present(ended)
+    assert len(await edge.page.replies(posted.channel, posted.message)) == 1
 
 
 @asynccontextmanager

@@ -49,6 +49,7 @@ from core.state import AIAssistant, AIWorkflow, ApplicationState
 from core.store.database import Database
 from core.store.inbox import SqlInbox
 from core.store.other_runs import OtherRuns
+from core.store.pictures import PictureStore
 from core.store.runs import RunStore
 from core.store.showing import Showing
 from core.worker import InboxWorker
@@ -403,7 +404,7 @@ async def _assembled(
     worlds = Worlds(registry, OtherRuns(database), GateStore(database, audit), Calendars(folder))
     judge = Judge(roles, worlds)
     cards = Cards(state.policy, judge)
-    display = Display(store, showing, SlackPresenter(messenger, cards))
+    display = Display(store, showing, SlackPresenter(messenger, cards, PictureStore(database)))
     service, engine, *_ = assemble(
         state, database, store, audit, registry, roles, permissions, judge, display, "test"
     )

@@ -22,6 +22,7 @@ from core.security.policy import Policy, Roles
 from core.state import AIWorkflow, ApplicationState
 from core.store.database import Database
 from core.store.other_runs import OtherRuns
+from core.store.pictures import PictureStore
 from core.store.runs import RunStore
 from core.store.showing import Showing
 from core.workflows.actions import ActionRegistry
@@ -114,7 +115,9 @@ def replica(
     display = Display(store, Showing(database), Silent())
     planner = Planner(rules, registry)
     admission = Admission(made, planner, registry, judge)
-    execution = Execution(Tools(store, registry, display.touch), admission)
+    execution = Execution(
+        Tools(store, registry, display.touch, PictureStore(database).keep), admission
+    )
     engine = cast("RunEngine", HandEngine())
     service = WorkflowService(
         state=made,
