@@ -51,6 +51,21 @@ async def test_the_migrations_make_exactly_the_tables_that_the_code_knows(
         assert await connection.run_sync(differences) == []
 
 
+async def test_postgresql_packs_bodies_by_lz4_where_it_knows_it(postgres: Postgres) -> None:
+    database = Database(postgres.new_database())
+    await database.open()
+    known = "SELECT enumvals FROM pg_settings WHERE name = 'default_toast_compression'"
+    packed = """
+        SELECT attcompression::text FROM pg_attribute
+        WHERE attrelid = 'deliveries'::regclass AND attname = 'body'
+    """
+    async with database.read() as connection:
+        by_lz4 = "lz4" in (await connection.scalar(text(known)) or ())
+        assert await connection.scalar(text(packed)) == ("l" if by_lz4 else "")
+    await database.close()
+    postgres.drop(database.url.render_as_string(hide_password=False))
+
+
 async def test_opening_a_database_again_changes_nothing(database: Database) -> None:
     async with database.write() as connection:
         await connection.execute(insert(audit).values(sequence=1, hash="a", **ENTRY))
