@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
@@ -55,10 +56,8 @@ class ChatBatch(Batch):
                 break
             slot, piece = self._seats[job], job.pending[:room]
             room -= len(piece)
-            logits = _attempt(
-                [job],
-                lambda: self._decoder.prefill(slot, piece, job.position),  # noqa: B023
-            )
+            read = partial(self._decoder.prefill, slot, piece, job.position)
+            logits = _attempt([job], read)
             if logits is None:
                 done.append(job)
                 continue
@@ -71,7 +70,7 @@ class ChatBatch(Batch):
         slots = [self._seats[job] for job in jobs]
         tokens = [job.pending[0] for job in jobs]
         positions = [job.position for job in jobs]
-        rows = _attempt(jobs, lambda: self._decoder.decode(slots, tokens, positions))
+        rows = _attempt(jobs, partial(self._decoder.decode, slots, tokens, positions))
         if rows is None:
             return list(jobs)
         done: list[Job] = []
