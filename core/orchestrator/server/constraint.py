@@ -15,6 +15,8 @@ from transformers import PreTrainedTokenizerFast
 
 _CACHED_GRAMMARS = 256
 _MAX_GRAMMAR_CHARACTERS = 200_000
+_LARGEST_NUMBER = 10**15 - 1
+_SMALLEST_NUMBER = 1e-6
 
 
 class GrammarError(Exception):
@@ -74,11 +76,14 @@ class GrammarCompiler:
         return self._constraint(LLMatcher.grammar_from_lark("start: " + " | ".join(alternatives)))
 
     def json_schema(self, schema: dict[str, Any]) -> Constraint:
-        """The reply is JSON of `schema`, without white space between its parts."""
-        # Free white space is where a small model loses itself.
+        """The reply is JSON of `schema`, without white space between its parts.
+
+        Numbers that the schema does not bound have at most 15 digits before the point and 6 after.
+        """
+        # Free white space is where a small model loses itself, and digits without end.
         try:
             grammar = LLMatcher.grammar_from_json_schema(
-                schema, overrides={"whitespace_flexible": False}
+                _with_bounded_numbers(schema), overrides={"whitespace_flexible": False}
             )
         except ValueError as error:
             raise GrammarError(str(error)) from error
@@ -100,3 +105,21 @@ class GrammarCompiler:
             while len(self._compiled) > _CACHED_GRAMMARS:
                 self._compiled.popitem(last=False)
             return Constraint(matcher.deep_copy())
+
+
+def _with_bounded_numbers(node: Any) -> Any:
+    """The same schema with fewer numbers."""
+    if isinstance(node, list):
+        return [_with_bounded_numbers(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    bounded = {key: _with_bounded_numbers(value) for key, value in node.items()}
+    kind = node.get("type")
+    if kind in ("number", "integer"):
+        if kind == "number":
+            bounded.setdefault("multipleOf", _SMALLEST_NUMBER)
+        if "exclusiveMinimum" not in node:
+            bounded.setdefault("minimum", -_LARGEST_NUMBER)
+        if "exclusiveMaximum" not in node:
+            bounded.setdefault("maximum", _LARGEST_NUMBER)
+    return bounded

@@ -54,9 +54,11 @@ def a_field(draw: random.Random, depth: int) -> dict[str, Any]:
             return {"enum": draw.sample(["low", "high", "données", 'a "b"', 3, None], 3)}
         case "integer":
             low = draw.randint(-50, 50)
+            if draw.random() < 0.3:
+                return {"type": "integer"}
             return {"type": "integer", "minimum": low, "maximum": low + draw.randint(0, 500)}
         case "number":
-            return {"type": "number", "minimum": 0, "maximum": 100}
+            return {"type": "number"} | draw.choice(({}, {"minimum": 0, "maximum": 100}))
         case "null":
             return {"anyOf": [{"type": "null"}, {"type": "string", "maxLength": 12}]}
         case "pattern":
