@@ -59,6 +59,7 @@ class ChatBatch(Batch):
             read = partial(self._decoder.prefill, slot, piece, job.position)
             logits = _attempt([job], read)
             if logits is None:
+                self._pool.forget(slot)
                 done.append(job)
                 continue
             self._pool.wrote(slot, piece)
@@ -72,6 +73,8 @@ class ChatBatch(Batch):
         positions = [job.position for job in jobs]
         rows = _attempt(jobs, partial(self._decoder.decode, slots, tokens, positions))
         if rows is None:
+            for slot in slots:
+                self._pool.forget(slot)
             return list(jobs)
         done: list[Job] = []
         for job, slot, token, logits in zip(jobs, slots, tokens, rows, strict=True):

@@ -66,6 +66,10 @@ class SlotPool:
         """Note that the decoder has read these tokens into the slot, after what it held."""
         self._slots[slot].tokens.extend(tokens)
 
+    def forget(self, slot: int) -> None:
+        """Trust nothing that the slot holds: the decoder has failed in the middle of it."""
+        self._slots[slot].tokens = []
+
     def release(self, slot: int) -> None:
         """Free the slot; what it holds may be used by the next prompt."""
         self._slots[slot].busy = False

@@ -138,24 +138,32 @@ def test_a_long_prompt_does_not_stop_the_others(exact: ChatModel) -> None:
 
 
 class Broken(TransformersDecoder):
-    """A decoder that fails for one slot."""
+    """A decoder that fails in the second piece of a prompt, where it is told to."""
 
-    bad = 0
+    broken = True
 
     def prefill(self, slot: int, tokens: Sequence[int], start: int) -> torch.Tensor:
-        if slot == self.bad:
+        logits = super().prefill(slot, tokens, start)
+        if self.broken and start > 0 and len(tokens) > 1:
             raise RuntimeError("a kernel failed")
-        return super().prefill(slot, tokens, start)
+        return logits
 
 
 def test_a_reply_that_fails_is_told_and_the_others_go_on(
     exact: ChatModel, reference: object
 ) -> None:
-    batch = ChatBatch(Broken(reference, 2))
-    bad, good = (Reply(exact, batch, asked(exact, text), 3) for text in ("Hi", "Hello"))
+    decoder = Broken(reference, 2)
+    batch = ChatBatch(decoder)
+    long = asked(exact, QUESTIONS[-1])
+    assert len(long) > 256
+    bad, good = (Reply(exact, batch, prompt, 3) for prompt in (long, asked(exact, "Hello")))
     run(batch, [bad, good])
     assert bad.events == [Failed.in_engine()]
     assert good.end.completion_tokens == 3
+    decoder.broken = False
+    again = Reply(exact, batch, long, 3)
+    run(batch, [again])
+    assert again.end.cached_tokens < 256  # what the other prompt began with, at most
 
 
 def test_the_decoder_of_transformers_does_the_same(exact: ChatModel, reference: object) -> None:
