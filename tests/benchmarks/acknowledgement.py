@@ -37,7 +37,7 @@ from tests.support.models import models_cache
 Model = Literal["at rest", "full load"]
 Who = Literal["bare Bolt", "Countersign"]
 _ROUNDS = 2
-_STREAMS = 8
+_STREAMS = 12
 _TITLES: dict[Transport, str] = {"socket": "Socket Mode", "http": "signed HTTP"}
 
 

@@ -122,7 +122,7 @@ async def _main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("which", choices=("application", "bare"))
-    parser.add_argument("--streams", type=int, default=8)
+    parser.add_argument("--streams", type=int, default=12)
     parser.add_argument("--explain", action="store_true")
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
