@@ -95,7 +95,8 @@ async def _serve(config: ServerConfig, answers: BinaryIO) -> int:
     _answer(answers, ServerReady(base_url=f"http://{host}:{port}/v1"))
     logger.info("Serving on %s:%s with %s threads.", host, port, torch.get_num_threads())
     await ended.wait()
-    await asyncio.to_thread(engine.stop, _GRACE_S)
+    if not await asyncio.to_thread(engine.stop, _GRACE_S):
+        logger.warning("The engine is still in a step after %s s: it is left there.", _GRACE_S)
     await runner.cleanup()
     return _EXIT_CRASHED if crashed.is_set() else 0
 

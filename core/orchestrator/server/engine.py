@@ -90,12 +90,17 @@ class Engine:
         """Start the thread."""
         self._thread.start()
 
-    def stop(self, timeout_s: float) -> None:
-        """End the thread after the step it is in; jobs get no more events."""
+    def stop(self, timeout_s: float) -> bool:
+        """End the thread after the step it is in; jobs get no more events.
+
+        Returns:
+            Whether it has ended within the time.
+        """
         with self._changed:
             self._stopping = True
             self._changed.notify()
         self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def submit(self, job: Job, lane: LaneName) -> None:
         """Queue a job.
@@ -132,7 +137,7 @@ class Engine:
                 self._crashed()
 
     def _loop(self) -> None:
-        while True:
+        while not self._stopping:
             for batch, jobs in self._turns().items():
                 if self._stopping:
                     return

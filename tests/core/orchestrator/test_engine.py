@@ -61,7 +61,7 @@ def crashed() -> threading.Event:
 def engine(crashed: threading.Event) -> Iterator[Engine]:
     engine = Engine(queue_limit=2, max_running=2, crashed=crashed.set)
     yield engine
-    engine.stop(5)
+    assert engine.stop(30)
 
 
 def submit_and_run(engine: Engine, jobs: list[tuple[Steps, str]]) -> None:
