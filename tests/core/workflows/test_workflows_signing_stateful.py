@@ -37,7 +37,7 @@ from core.workflows.run import Run, RunState
 from core.workflows.signatures import Decision
 from tests.core.workflows.office import EVE, Clock, Groups, rules
 from tests.core.workflows.parts import lines
-from tests.core.workflows.replicas import Replica, replica
+from tests.core.workflows.replicas import Replica, carry_out_together, replica
 from tests.core.workflows.signing_cases import EVIL, GROUPS, PEOPLE, REASON, RULES, edits, workflows
 from tests.core.workflows.signing_model import Known, Press, Rule, Town
 from tests.support.postgres import Postgres
@@ -251,10 +251,7 @@ class Signatures(RuleBasedStateMachine):
         may = known.may_run(self.town, self.now)
         untouched = known.sound
 
-        async def work() -> None:
-            await asyncio.gather(*(self.world.replicas[at].carry_out(before) for at in by))
-
-        self.do(work())
+        self.do(carry_out_together([self.world.replicas[at] for at in by], before))
         after = self._run(known)
         if before.state is RunState.APPROVED:
             assert (after.state is RunState.ATTENTION) == may, f"{known}: {after.reason}"
