@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -10,6 +11,32 @@ from pydantic import JsonValue
 from core.records import Event
 from integrations.text import clip, shorten
 from integrations.webhooks import in_utc
+
+
+def event_of(
+    source: str,
+    key: str,
+    kind: str,
+    subject: str,
+    title: str,
+    attributes: Mapping[str, JsonValue],
+    at: datetime,
+) -> Event:
+    """An event whose texts are of any length.
+
+    Args:
+        source: the integration's id.
+        key: tells the event from all others of the integration.
+    """
+    return Event(
+        id=shorten(f"{source}:{key}", 200),
+        kind=kind,
+        source=source,
+        subject=shorten(clip(subject, 1000), 300),
+        title=clip(title, 500),
+        attributes=dict(attributes),
+        occurred_at=in_utc(at),
+    )
 
 
 class Origin(NamedTuple):
@@ -34,12 +61,5 @@ class Origin(NamedTuple):
             also: it says the same as another event of the delivery, under the name that all
                 senders share.
         """
-        return Event(
-            id=f"{self.source}:{self.delivery}" + (f":{kind}" if also else ""),
-            kind=kind,
-            source=self.source,
-            subject=shorten(clip(subject, 1000), 300),
-            title=clip(title, 500),
-            attributes=attributes,
-            occurred_at=in_utc(at),
-        )
+        key = self.delivery + (f":{kind}" if also else "")
+        return event_of(self.source, key, kind, subject, title, attributes, at)

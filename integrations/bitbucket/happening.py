@@ -9,8 +9,8 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from core.records import Event
-from integrations.text import clip, shorten
-from integrations.webhooks import ARRIVAL, in_utc
+from integrations.happening import event_of
+from integrations.webhooks import ARRIVAL
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,8 @@ class Origin:
             at: None where Bitbucket does not say when it happened.
             part: tells it from the other events of the delivery.
         """
-        return Event(
-            id=f"{self.source}:{self.delivery}" + (f":{part}" if part else ""),
-            kind=kind,
-            source=self.source,
-            subject=shorten(clip(subject, 1000), 300),
-            title=clip(title, 500),
-            attributes=dict(attributes),
-            occurred_at=ARRIVAL if at is None else in_utc(at),
-        )
+        key = self.delivery + (f":{part}" if part else "")
+        return event_of(self.source, key, kind, subject, title, attributes, at or ARRIVAL)
 
 
 def numbered(index: int) -> str:

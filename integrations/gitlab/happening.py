@@ -8,8 +8,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from core.records import Event
-from integrations.text import clip, shorten
-from integrations.webhooks import in_utc
+from integrations.happening import event_of
 
 
 class Origin(NamedTuple):
@@ -32,12 +31,4 @@ class Origin(NamedTuple):
         at: datetime,
     ) -> Event:
         """An event of this delivery."""
-        return Event(
-            id=shorten(f"{self.source}:{self.delivery}", 200),
-            kind=kind,
-            source=self.source,
-            subject=shorten(clip(subject, 1000), 300),
-            title=clip(title, 500),
-            attributes=attributes,
-            occurred_at=in_utc(at),
-        )
+        return event_of(self.source, self.delivery, kind, subject, title, attributes, at)

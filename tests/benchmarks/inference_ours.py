@@ -12,8 +12,8 @@ from statistics import median
 
 import torch
 
+from core.orchestrator.server.chat_model import ChatModel
 from core.orchestrator.server.decoder import Decoder
-from tests.benchmarks.inference_decoder import load_decoder
 from tests.benchmarks.inference_task import Task
 
 
@@ -22,7 +22,7 @@ def main(task: Task) -> dict[str, float]:
     """Tokens a second by figure."""
     torch.set_num_threads(task.threads)
     torch.manual_seed(0)
-    decoder = load_decoder(task.model, "int4", max(task.batches))
+    decoder = ChatModel.load(task.model, "int4", max(task.batches)).decoder
     vocabulary = len(decoder.prefill(0, [0], 0))
     figures = {}
     if "decode" in task.what:

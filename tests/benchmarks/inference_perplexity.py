@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
+from core.orchestrator.server.chat_model import ChatModel
 from core.orchestrator.server.decoder import Decoder, Precision
-from tests.benchmarks.inference_decoder import load_decoder
 from tests.benchmarks.inference_task import Task
 
 _DOCS = Path(__file__).parents[2] / "docs"
@@ -30,7 +30,7 @@ def main(task: Task) -> dict[str, float]:
     torch.set_num_threads(task.threads)
     tokens = _text(task.model, task.text // _ROWS * _ROWS)
     return {
-        precision: perplexity(load_decoder(task.model, precision, _ROWS), tokens, _ROWS)
+        precision: perplexity(ChatModel.load(task.model, precision, _ROWS).decoder, tokens, _ROWS)
         for precision in _PRECISIONS
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ def exact(models_dir: Path) -> ChatModel:
 
 
 @pytest.fixture(scope="module")
-def reference(models_dir: Path) -> object:
+def reference(models_dir: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(str(models_dir / CHAT), dtype=torch.float32)
 
 
@@ -81,14 +82,14 @@ def asked(model: ChatModel, question: str, system: str = "") -> list[int]:
 
 
 def test_replies_at_once_are_transformers_greedy_tokens_each(
-    exact: ChatModel, reference: object
+    exact: ChatModel, reference: Any
 ) -> None:
     batch = ChatBatch(exact.decoder)
     jobs = [Reply(exact, batch, asked(exact, question), 40) for question in QUESTIONS]
     run(batch, jobs)
     for job, question in zip(jobs, QUESTIONS, strict=True):
         prompt = torch.tensor([asked(exact, question)])
-        output = reference.generate(prompt, do_sample=False, max_new_tokens=40)  # type: ignore[attr-defined]
+        output = reference.generate(prompt, do_sample=False, max_new_tokens=40)
         assert job.text == exact.decode(output[0, prompt.shape[1] :].tolist())
 
 
@@ -149,9 +150,7 @@ class Broken(TransformersDecoder):
         return logits
 
 
-def test_a_reply_that_fails_is_told_and_the_others_go_on(
-    exact: ChatModel, reference: object
-) -> None:
+def test_a_reply_that_fails_is_told_and_the_others_go_on(exact: ChatModel, reference: Any) -> None:
     decoder = Broken(reference, 2)
     batch = ChatBatch(decoder)
     long = asked(exact, QUESTIONS[-1])
@@ -166,7 +165,7 @@ def test_a_reply_that_fails_is_told_and_the_others_go_on(
     assert again.end.cached_tokens < 256  # what the other prompt began with, at most
 
 
-def test_the_decoder_of_transformers_does_the_same(exact: ChatModel, reference: object) -> None:
+def test_the_decoder_of_transformers_does_the_same(exact: ChatModel, reference: Any) -> None:
     batch = ChatBatch(TransformersDecoder(reference, 2))
     first, second = (
         Reply(exact, batch, asked(exact, text, PERSONA), 8) for text in ("Hi", "What is a pod?")
@@ -243,7 +242,7 @@ def test_slots_are_chosen_by_what_they_hold() -> None:
     assert pool.free == 0
 
 
-async def test_the_whole_server_is_exact_in_float32(models_dir: Path, reference: object) -> None:
+async def test_the_whole_server_is_exact_in_float32(models_dir: Path, reference: Any) -> None:
     tokenizer = AutoTokenizer.from_pretrained(str(models_dir / CHAT))
     local = LocalAIOrchestrator(models_dir, embedding_model=None, precision="float32")
     await local.start()
@@ -258,6 +257,6 @@ async def test_the_whole_server_is_exact_in_float32(models_dir: Path, reference:
         return_tensors="pt",
         return_dict=True,
     )
-    output = reference.generate(**prompt, do_sample=False, max_new_tokens=30)  # type: ignore[attr-defined]
+    output = reference.generate(**prompt, do_sample=False, max_new_tokens=30)
     new = output[0, prompt["input_ids"].shape[1] :]
     assert reply.text == tokenizer.decode(new, skip_special_tokens=True)

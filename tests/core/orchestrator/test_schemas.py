@@ -20,7 +20,7 @@ from core.orchestrator import catalog
 from core.orchestrator.server.batch import ChatBatch
 from core.orchestrator.server.chat_model import ChatModel
 from core.orchestrator.server.constraint import Constraint
-from core.orchestrator.server.jobs import ChatJob, Event, Finished, Piece
+from core.orchestrator.server.jobs import ChatJob, Event, Finished, Job, Piece
 from core.orchestrator.server.sampling import Sampler
 
 SCHEMAS = int(os.environ.get("COUNTERSIGN_TEST_SCHEMAS", "48"))
@@ -100,7 +100,7 @@ def test_random_schemas_are_kept_to(model: ChatModel) -> None:
     waiting = [
         (schema, "Fill in: " + ", ".join(schema["properties"])) for schema in reversed(schemas)
     ]
-    running: dict[ChatJob, tuple[dict[str, Any] | None, list[Event]]] = {}
+    running: dict[Job, tuple[dict[str, Any] | None, list[Event]]] = {}
     checked = 0
     with torch.inference_mode():
         while waiting or running:
@@ -113,7 +113,7 @@ def test_random_schemas_are_kept_to(model: ChatModel) -> None:
                     free: list[Event] = []
                     running[a_job(model, batch, free, "Tell me more.", None)] = (None, free)
             for done in batch.step(list(running)):
-                asked, told = running.pop(done)  # type: ignore[index]
+                asked, told = running.pop(done)
                 assert isinstance(told[-1], Finished), told[-1]
                 if asked is None:
                     continue
