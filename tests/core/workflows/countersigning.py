@@ -24,7 +24,6 @@ from core.security.policy import Roles
 from core.state import AIWorkflow
 from core.store.database import Database
 from core.store.other_runs import OtherRuns
-from core.store.runs import RunStore
 from core.store.showing import Showing
 from core.store.tables import runs
 from core.workflows.actions import ActionRegistry
@@ -41,6 +40,7 @@ from core.workflows.steering import Steering
 from core.workflows.verdict import Judge
 from core.workflows.world import Worlds
 from tests.core.workflows import kinds
+from tests.core.workflows.meeting import MeetingStore
 from tests.core.workflows.parts import (
     ALICE,
     DEPLOYS,
@@ -122,7 +122,7 @@ class World:
     people: People
     actions: dict[str, AppendLine]
     audit: AuditLog
-    store: RunStore
+    store: MeetingStore
     execution: Execution
     engine: RunEngine
     service: WorkflowService
@@ -192,7 +192,7 @@ async def running(database: Database, folder: Path) -> AsyncIterator[World]:
     people, rules = People(), policy()
     roles = Roles(rules, people)
     audit = AuditLog(database)
-    store = RunStore(database, audit)
+    store = MeetingStore(database, audit)
     display = Display(store, Showing(database), Silent())
     made_of = state(folder, *workflows())
     others, gates = OtherRuns(database), GateStore(database, audit)

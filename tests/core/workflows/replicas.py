@@ -6,7 +6,6 @@ approved run is carried out when the test lets it, by the replica that the test 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +23,6 @@ from core.state import AIWorkflow, ApplicationState
 from core.store.database import Database
 from core.store.other_runs import OtherRuns
 from core.store.pictures import PictureStore
-from core.store.runs import Move, RunStore, Start, Started
 from core.store.showing import Showing
 from core.workflows.actions import ActionRegistry
 from core.workflows.admission import Admission
@@ -39,6 +37,7 @@ from core.workflows.steering import Steering
 from core.workflows.verdict import Judge
 from core.workflows.world import Worlds
 from tests.core.workflows.countersigning import Silent
+from tests.core.workflows.meeting import MeetingStore, together
 from tests.core.workflows.office import Clock, Groups, name_of
 from tests.core.workflows.parts import actions, state, typed
 
@@ -51,52 +50,6 @@ class HandEngine:
 
     async def missing(self, asked: Sequence[tuple[str, int]]) -> list[tuple[str, int, str]]:
         return []
-
-
-class Meeting:
-    """Where so many replicas are waited for."""
-
-    def __init__(self, expected: int) -> None:
-        self._expected = expected
-        self._here: set[int] = set()
-        self._complete = asyncio.Event()
-        if not expected:
-            self._complete.set()
-
-    def arrive(self, who: int) -> None:
-        """One is here, maybe not for the first time."""
-        self._here.add(who)
-        if len(self._here) >= self._expected:
-            self._complete.set()
-
-    async def wait(self) -> None:
-        await self._complete.wait()
-
-
-class MeetingStore(RunStore):
-    """Begins no step before all replicas of the meeting have entered the run, or left it."""
-
-    meeting = Meeting(0)
-
-    async def claim(self, run_id: str, generation: int) -> tuple[Run, int] | None:
-        try:
-            return await super().claim(run_id, generation)
-        finally:
-            self.arrive()
-
-    async def begin(self, start: Start) -> Started:
-        try:
-            return await super().begin(start)
-        finally:
-            self.arrive()
-
-    async def save(self, move: Move) -> RunState | None:
-        if move.begun:
-            await self.meeting.wait()
-        return await super().save(move)
-
-    def arrive(self) -> None:
-        self.meeting.arrive(id(self))
 
 
 @dataclass
@@ -137,22 +90,12 @@ class Replica:
 
     async def carry_out(self, run: Run) -> None:
         """What the engine does with a run that was given to it."""
-        try:
-            await self.execution.carry_out(run.id, run.generation)
-        finally:
-            self.store.arrive()
+        await self.execution.carry_out(run.id, run.generation)
 
 
 async def carry_out_together(replicas: Sequence[Replica], run: Run) -> None:
-    """All at once, each of which enters before one begins a step.
-
-    Who enters later finds a step in the middle and asks a person whether it was done, as it must
-    (test_workflows_restart.py): so what comes of a run would be left to chance.
-    """
-    meeting = Meeting(len(replicas))
-    for each in replicas:
-        each.store.meeting = meeting
-    await asyncio.gather(*(each.carry_out(run) for each in replicas))
+    """By all of them at once."""
+    await together((each.store for each in replicas), (each.carry_out(run) for each in replicas))
 
 
 def replica(

@@ -18,6 +18,7 @@ from core.workflows.actions import ActionResult
 from core.workflows.run import Run, RunState, StepState
 from core.workflows.steering import CutOff, Resolution
 from tests.core.workflows.countersigning import IN_FREEZE, World, at
+from tests.core.workflows.meeting import together
 from tests.core.workflows.parts import ALICE, BOB, CAROL, DAVE, DEPLOYS, Hang
 from tests.support.until import until
 
@@ -319,8 +320,7 @@ async def cut_off(world: World, run: Run, name: str, generation: int = 0) -> Non
 
 async def test_a_run_begins_once_and_each_step_is_done_once_whoever_asks(world: World) -> None:
     run = await signed(world, "note", "only once")
-    again = [world.execution.carry_out(run.id, 0) for _ in range(3)]
-    await asyncio.gather(*again)
+    await together([world.store], (world.execution.carry_out(run.id, 0) for _ in range(3)))
     await world.execution.carry_out(run.id, 0)
     assert (await world.service.get(run.id)).state is RunState.SUCCEEDED
     assert world.times("only once") == 1
