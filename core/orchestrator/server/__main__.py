@@ -20,10 +20,11 @@ from pydantic import ValidationError
 from transformers.utils import logging as transformers_logging
 
 from core.orchestrator.manifest import ModelFileError
-from core.orchestrator.server.app import Service
+from core.orchestrator.server.app import make_application
 from core.orchestrator.server.chat_model import ChatModel
 from core.orchestrator.server.embedding_model import EmbeddingModel
 from core.orchestrator.server.engine import SHORT_RUNNING, Engine
+from core.orchestrator.server.models import Models
 from core.orchestrator.wire import ServerConfig, ServerReady
 
 logger = logging.getLogger("core.orchestrator.server")
@@ -84,7 +85,7 @@ async def _serve(config: ServerConfig, answers: BinaryIO) -> int:
 
     engine = Engine(config.queue_limit, config.max_running, engine_crashed)
     engine.start()
-    application = Service(engine, chat, embedder).application(config.token.get_secret_value())
+    application = make_application(engine, Models(chat, embedder), config.token.get_secret_value())
     runner = web.AppRunner(
         application, handler_cancellation=True, access_log=None, shutdown_timeout=0.2
     )

@@ -1,4 +1,4 @@
-"""Grammar-constrained decoding with llguidance: a choice of strings, or JSON of a schema."""
+"""Grammar-constrained decoding with llguidance: a choice, a regex, JSON of a schema."""
 
 from __future__ import annotations
 
@@ -74,6 +74,10 @@ class GrammarCompiler:
         except UnicodeEncodeError as error:
             raise GrammarError("a choice is not valid Unicode text") from error
         return self._constraint(LLMatcher.grammar_from_lark("start: " + " | ".join(alternatives)))
+
+    def regex(self, pattern: str) -> Constraint:
+        """The reply matches `pattern` as a whole: Rust's syntax, so without look-around."""
+        return self._constraint(LLMatcher.grammar_from_regex(pattern))
 
     def json_schema(self, schema: dict[str, Any]) -> Constraint:
         """The reply is JSON of `schema`, without white space between its parts.

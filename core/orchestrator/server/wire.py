@@ -63,11 +63,24 @@ class ResponseFormat(_Body):
 
 
 class StructuredOutputs(_Body):
-    """vLLM's extra field: the reply is exactly one of `choice`."""
+    """vLLM's extra field: the reply is one of `choice`, matches `regex`, or is JSON of a schema."""
 
-    choice: tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...] = Field(
-        min_length=1, max_length=1000
-    )
+    choice: (
+        Annotated[
+            tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...],
+            Field(min_length=1, max_length=1000),
+        ]
+        | None
+    ) = None
+    regex: str | None = Field(default=None, min_length=1, max_length=10_000)
+    json_: dict[str, Any] | None = Field(default=None, alias="json")
+
+    @model_validator(mode="after")
+    def _one(self) -> StructuredOutputs:
+        given = [self.choice, self.regex, self.json_]
+        if sum(item is not None for item in given) != 1:
+            raise ValueError("give exactly one of choice, regex and json")
+        return self
 
 
 class StreamOptions(_Body):

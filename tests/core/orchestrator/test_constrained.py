@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -112,6 +113,45 @@ async def test_a_schema_that_cannot_be_compiled_is_a_400(
                     "json_schema": {"name": "bad", "schema": schema},
                 },
             )
+
+
+async def structured_outputs(server: ModelServer, wanted: dict[str, object]) -> str:
+    async with AsyncOpenAI(
+        base_url=server.base_url, api_key=server.token, max_retries=0
+    ) as official:
+        reply = await official.chat.completions.create(
+            model=catalog.DEFAULT_CHAT_MODEL,
+            messages=[{"role": "user", "content": "When was it deployed?"}],
+            max_tokens=100,
+            temperature=1.5,
+            extra_body={"structured_outputs": wanted},
+        )
+    return reply.choices[0].message.content or ""
+
+
+async def test_a_reply_matches_the_pattern(model_server: ModelServer) -> None:
+    pattern = r"(Mon|Tues|Wednes)day at [0-2][0-9]:[0-5][0-9]"
+    for _ in range(3):
+        text = await structured_outputs(model_server, {"regex": pattern})
+        assert re.fullmatch(pattern, text)
+
+
+async def test_json_can_be_asked_for_as_vllm_names_it(model_server: ModelServer) -> None:
+    text = await structured_outputs(model_server, {"json": closed_schema(Person)})
+    assert Person.model_validate_json(text)
+
+
+@pytest.mark.parametrize("wanted", [{}, {"regex": "a", "choice": ["a"]}])
+async def test_one_constraint_at_a_time(
+    model_server: ModelServer, wanted: dict[str, object]
+) -> None:
+    with pytest.raises(openai.BadRequestError, match="exactly one of choice, regex and json"):
+        await structured_outputs(model_server, wanted)
+
+
+async def test_a_pattern_that_cannot_be_compiled_is_a_400(model_server: ModelServer) -> None:
+    with pytest.raises(openai.BadRequestError, match="cannot be compiled"):
+        await structured_outputs(model_server, {"regex": "(unclosed"})
 
 
 def test_every_object_of_a_schema_is_closed() -> None:

@@ -1,0 +1,86 @@
+"""What goes wrong with a model server, as our exceptions."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import httpx2
+import openai
+
+from core.orchestrator.wire import DEADLINE_CODE
+from core.services.ai import (
+    DeadlineExceededError,
+    ModelNotFoundError,
+    OrchestratorBusyError,
+    OrchestratorError,
+    OrchestratorUnavailableError,
+)
+
+_MESSAGE_CHARACTERS = 1000
+
+
+class ServerNotReachedError(OrchestratorUnavailableError):
+    """No connection was made, so the request was not seen and may safely be sent again."""
+
+
+class Faults:
+    """Translates what the `openai` client raises.
+
+    Args:
+        server: the server's address, for the messages.
+    """
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+
+    @contextlib.contextmanager
+    def translated(self, deadline_s: float) -> Iterator[None]:
+        """Raise `OrchestratorError` or a subclass for each error of the client."""
+        late = f"The model server {self._server} did not finish within {deadline_s:g} s."
+        try:
+            yield
+        except (TimeoutError, openai.APITimeoutError) as error:
+            raise DeadlineExceededError(late) from error
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            if isinstance(cause, httpx2.ConnectError):
+                raise ServerNotReachedError(
+                    f"The model server {self._server} cannot be reached: {cause}"
+                ) from error
+            raise self._broken_off(cause) from error
+        except httpx2.TransportError as error:  # in the middle of a stream the client passes it on
+            raise self._broken_off(error) from error
+        except openai.APIStatusError as error:
+            raise self._status_error(error) from error
+        except openai.APIError as error:
+            if error.code == DEADLINE_CODE:
+                raise DeadlineExceededError(late) from error
+            raise OrchestratorError(
+                f"The model server {self._server} failed: {error.message[:_MESSAGE_CHARACTERS]}"
+            ) from error
+
+    def _broken_off(self, cause: BaseException) -> OrchestratorUnavailableError:
+        why = str(cause) or type(cause).__name__
+        return OrchestratorUnavailableError(f"The model server {self._server} broke off: {why}")
+
+    def _status_error(self, error: openai.APIStatusError) -> OrchestratorError:
+        message = f"The model server {self._server} says: {server_message(error)}"
+        if error.code == DEADLINE_CODE or error.status_code == 504:
+            return DeadlineExceededError(message)
+        if error.status_code == 429:
+            return OrchestratorBusyError(message)
+        if error.status_code == 404:
+            return ModelNotFoundError(message)
+        if error.status_code in (502, 503):
+            return OrchestratorUnavailableError(message)
+        if error.status_code in (401, 403):
+            return OrchestratorError(message + " Check COUNTERSIGN_ORCHESTRATOR_TOKEN.")
+        return OrchestratorError(message)
+
+
+def server_message(error: openai.APIStatusError) -> str:
+    """The server's own sentence, cut to a length that fits a log line."""
+    if isinstance(error.body, dict) and isinstance(error.body.get("message"), str):
+        return str(error.body["message"])[:_MESSAGE_CHARACTERS]
+    return f"HTTP status {error.status_code}"

@@ -1,0 +1,94 @@
+"""How much a model server has to do, as it tells: ours in `/health`, vLLM in `/metrics`.
+
+vLLM's metrics: https://docs.vllm.ai/en/latest/usage/metrics/
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import httpx2
+from pydantic import ValidationError
+
+from core.orchestrator.wire import ServerLoad
+
+MAX_METRICS_BYTES = 4 << 20
+
+_RUNNING = "vllm:num_requests_running"
+_WAITING = "vllm:num_requests_waiting"
+_NONE = 0
+
+
+class Told(NamedTuple):
+    """Requests that run and wait, and whether the server is one of ours."""
+
+    running: int
+    waiting: int
+    ours: bool
+
+
+async def told_load(http: httpx2.AsyncClient, root: str, token: str) -> Told | None:
+    """Ask a server for its load; None where it tells none.
+
+    Args:
+        root: the server's address without `/v1`.
+        token: bearer token; vLLM asks for it under `/v1` only, ours everywhere.
+    """
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        body = await _read(http, f"{root}/health", headers)
+        if body is not None and body.strip():
+            load = ServerLoad.model_validate_json(body)
+            return Told(load.running, load.waiting, ours=True)
+    except ValidationError:
+        pass  # of another make, which says something of its own
+    except (httpx2.HTTPError, TimeoutError):
+        return None
+    try:
+        body = await _read(http, f"{root}/metrics", headers)
+    except (httpx2.HTTPError, TimeoutError):
+        return None
+    return vllm_load(body.decode("utf-8", "replace").splitlines()) if body else None
+
+
+def vllm_load(lines: Iterable[str]) -> Told | None:
+    """The load in vLLM's metrics, summed over its engines; None where the text has none.
+
+    https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+    """
+    found = {_RUNNING: _NONE, _WAITING: _NONE}
+    seen = False
+    for line in lines:
+        name = next((name for name in found if line.startswith((f"{name}{{", f"{name} "))), None)
+        if name is None:
+            continue
+        value = _sample(line[len(name) :])
+        if value is not None:
+            found[name] += value
+            seen = True
+    return Told(found[_RUNNING], found[_WAITING], ours=False) if seen else None
+
+
+def _sample(rest: str) -> int | None:
+    """The value behind a metric's labels; a label's text may hold blanks and braces."""
+    words = rest.rpartition("}")[2].split()
+    try:
+        value = float(words[0])
+    except (IndexError, ValueError):
+        return None
+    return int(value) if math.isfinite(value) and value >= 0 else None
+
+
+async def _read(http: httpx2.AsyncClient, url: str, headers: dict[str, str]) -> bytes | None:
+    """The body of an answer that is OK and not larger than the limit."""
+    async with http.stream("GET", url, headers=headers) as answer:
+        if answer.status_code != httpx2.codes.OK:
+            return None
+        body = b""
+        async for piece in answer.aiter_bytes():
+            body += piece
+            if len(body) > MAX_METRICS_BYTES:
+                return None
+        return body

@@ -1,0 +1,98 @@
+"""`POST /v1/chat/completions`: queue a reply, send what the engine emits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from core.orchestrator.server.engine import Engine, LaneName
+from core.orchestrator.server.http import deadline, emitter, read, run
+from core.orchestrator.server.jobs import ChatJob, Event, Finished, Piece
+from core.orchestrator.server.models import Models, ServedChat
+from core.orchestrator.server.prepare import prepare
+from core.orchestrator.server.replies import ApiError, Completion, server_sent
+from core.orchestrator.server.sampling import Sampler
+from core.orchestrator.server.wire import ChatBody
+
+
+class ChatEndpoint:
+    """Replies of the chat models."""
+
+    def __init__(self, engine: Engine, models: Models) -> None:
+        self._engine = engine
+        self._models = models
+
+    async def completions(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request, as a whole or as a stream of server-sent events."""
+        until = deadline(request)
+        body = await read(request, ChatBody)
+        async with self._models.chat(body.model) as served:
+            return await self._complete(request, body, served, until)
+
+    async def _complete(
+        self, request: web.Request, body: ChatBody, served: ServedChat, until: float
+    ) -> web.StreamResponse:
+        model = served.model
+        prompt, constraint = await asyncio.to_thread(prepare, model, body)
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        job = ChatJob(
+            emitter(events),
+            until,
+            model=model,
+            batch=served.batch,
+            prompt=prompt,
+            sampler=Sampler(body.temperature, body.top_p, body.seed),
+            max_tokens=body.limit or model.context_length,
+            stops=body.stops,
+            constraint=constraint,
+            repeatable=body.seed is not None,
+        )
+        completion = Completion(body.model, len(prompt))
+        chosen = body.structured_outputs is not None and body.structured_outputs.choice is not None
+        lane: LaneName = "short" if chosen else "chat"
+        async with contextlib.aclosing(run(self._engine, job, events, lane)) as results:
+            if body.stream:
+                usage = body.stream_options is not None and body.stream_options.include_usage
+                return await _send_stream(request, results, completion, with_usage=usage)
+            text = ""
+            async for event in results:
+                if isinstance(event, Piece):
+                    text += event.text
+                elif isinstance(event, Finished):
+                    return web.json_response(completion.whole(text, event))
+        raise ApiError(500, "engine_error", "The engine ended without a result.")
+
+
+async def _send_stream(
+    request: web.Request,
+    results: AsyncIterator[Event],
+    completion: Completion,
+    *,
+    with_usage: bool,
+) -> web.StreamResponse:
+    response = web.StreamResponse(
+        headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+    )
+    role = {"role": "assistant"}
+    try:
+        async for event in results:
+            if not response.prepared:  # until here, a refusal still gets its own status
+                await response.prepare(request)
+            if isinstance(event, Piece):
+                await response.write(server_sent(completion.chunk(role | {"content": event.text})))
+                role = {}
+            elif isinstance(event, Finished):
+                await response.write(server_sent(completion.chunk(role, event.reason)))
+                if with_usage:
+                    usage = completion.usage_chunk(event)
+                    await response.write(server_sent(usage))
+                await response.write(b"data: [DONE]\n\n")
+    except ApiError as error:
+        if not response.prepared:
+            raise
+        await response.write(server_sent(error.body()))
+    await response.write_eof()
+    return response
