@@ -50,6 +50,22 @@ class Decoder(ABC):
         """Read one token in each of some different slots; float32 logits: (rows, vocabulary)."""
 
     @abstractmethod
+    def score(
+        self, slot: int, tokens: Sequence[int], parents: Sequence[int], start: int
+    ) -> torch.Tensor:
+        """Read a tree of tokens that goes on from position `start`, and forget it again.
+
+        Each token sees what the slot holds before `start` and its own ancestors.
+
+        Args:
+            parents: of each token: the index of the one before it, always a smaller one; -1 where
+                it is the first after what the slot holds. `start` plus all of them must fit.
+
+        Returns:
+            float32 logits after each token: (tokens, vocabulary).
+        """
+
+    @abstractmethod
     def copy(self, source: int, target: int, length: int) -> None:
         """Let `target` hold the first `length` tokens of `source`."""
 
@@ -90,6 +106,23 @@ class TransformersDecoder(Decoder):
         rows = zip(slots, tokens, positions, strict=True)
         return torch.stack([self.prefill(slot, [token], at) for slot, token, at in rows])
 
+    def score(
+        self, slot: int, tokens: Sequence[int], parents: Sequence[int], start: int
+    ) -> torch.Tensor:
+        """Read a tree of tokens, a branch after the other; logits after each."""
+        held = self._caches[slot]
+        _shorten(held, start)
+        rows: dict[int, torch.Tensor] = {}
+        for branch in _branches(parents):
+            output = self._model(
+                input_ids=torch.tensor([[tokens[index] for index in branch]]),
+                cache=held if self.reuses else copy.deepcopy(held),
+                use_cache=True,
+            )
+            rows.update(zip(branch, output.logits[0].float(), strict=True))
+            _shorten(held, start)
+        return torch.stack([rows[index] for index in range(len(tokens))])
+
     def copy(self, source: int, target: int, length: int) -> None:
         """Let `target` hold the first `length` tokens of `source`."""
         copied = copy.deepcopy(self._caches[source])
@@ -104,3 +137,27 @@ def _shorten(cache: DynamicCache, length: int) -> None:
     surplus = cache.get_seq_length() - length
     if surplus > 0:
         cache.crop(-surplus)
+
+
+def tree_shape(parents: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of a tree as `Decoder.score` takes it: depths, and who is whose ancestor or the same.
+
+    Returns:
+        int64 (tokens,), 0 for a first token, and bool (tokens, tokens): row sees column.
+    """
+    seen = torch.eye(len(parents), dtype=torch.bool)
+    for index, parent in enumerate(parents):
+        if parent >= 0:
+            seen[index] |= seen[parent]
+    return seen.sum(1) - 1, seen
+
+
+def _branches(parents: Sequence[int]) -> list[list[int]]:
+    """The ways from a first token to a last one."""
+    branches = []
+    for leaf in sorted(set(range(len(parents))) - set(parents)):
+        branch = [leaf]
+        while parents[branch[-1]] >= 0:
+            branch.append(parents[branch[-1]])
+        branches.append(branch[::-1])
+    return branches

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
-from core.orchestrator.server.decoder import Decoder, Precision
+from core.orchestrator.server.decoder import Decoder, Precision, tree_shape
 from core.orchestrator.server.linear import Linear, pack
 
 _STEP = 64  # attention looks at whole multiples of this: fewer shapes
@@ -77,11 +77,30 @@ class LlamaDecoder(Decoder):
 
     def prefill(self, slot: int, tokens: Sequence[int], start: int) -> torch.Tensor:
         """Read `tokens` at positions `start`...; logits after the last."""
+        positions = torch.arange(start, start + len(tokens))
+        seen = torch.arange(start + len(tokens))[None] <= positions[:, None]
+        return self._logits(self._read(slot, tokens, start, positions, seen)[-1:])[0]
+
+    def score(
+        self, slot: int, tokens: Sequence[int], parents: Sequence[int], start: int
+    ) -> torch.Tensor:
+        """Read a tree of tokens; logits after each."""
+        depths, before = tree_shape(parents)
+        seen = torch.cat([torch.ones(len(tokens), start, dtype=torch.bool), before], 1)
+        return self._logits(self._read(slot, tokens, start, start + depths, seen))
+
+    def _read(
+        self,
+        slot: int,
+        tokens: Sequence[int],
+        start: int,
+        positions: torch.Tensor,
+        seen: torch.Tensor,
+    ) -> torch.Tensor:
+        """Hidden states of tokens kept from row `start` of a slot; `seen`: (rows, start + rows)."""
         count, end = len(tokens), start + len(tokens)
-        positions = torch.arange(start, end)
-        slots = torch.full((count,), slot)
-        rows = positions.repeat(self._heads // self._kv_heads)[:, None]
-        mask = self._mask(torch.arange(end)[None] <= rows)
+        slots, kept = torch.full((count,), slot), torch.arange(start, end)
+        mask = self._mask(seen.repeat(self._heads // self._kv_heads, 1))
 
         def attend(queries: torch.Tensor, layer: _Layer) -> torch.Tensor:
             # Heads that share keys become rows of one head: (1, key-value heads, group * rows, …).
@@ -91,8 +110,7 @@ class LlamaDecoder(Decoder):
             apart = mixed.view(self._kv_heads, -1, count, self._head_size)
             return apart.permute(2, 0, 1, 3).reshape(count, -1)
 
-        hidden = self._forward(torch.tensor(tokens), slots, positions, attend)
-        return self._logits(hidden[-1:])[0]
+        return self._forward(torch.tensor(tokens), slots, positions, kept, attend)
 
     def decode(
         self, slots: Sequence[int], tokens: Sequence[int], positions: Sequence[int]
@@ -120,7 +138,7 @@ class LlamaDecoder(Decoder):
             mixed = self._attention(queries, keys, values, mask).flatten(1)
             return mixed if whole else mixed[where - low]
 
-        return self._logits(self._forward(torch.tensor(tokens), where, at, attend))
+        return self._logits(self._forward(torch.tensor(tokens), where, at, at, attend))
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Let `target` hold the first `length` tokens of `source`."""
@@ -129,9 +147,14 @@ class LlamaDecoder(Decoder):
                 cache[target, :length] = cache[source, :length]
 
     def _forward(
-        self, tokens: torch.Tensor, slots: torch.Tensor, positions: torch.Tensor, attend: Any
+        self,
+        tokens: torch.Tensor,
+        slots: torch.Tensor,
+        positions: torch.Tensor,
+        kept: torch.Tensor,
+        attend: Any,
     ) -> torch.Tensor:
-        """Hidden states before the last norm: (rows, hidden)."""
+        """Hidden states before the last norm: (rows, hidden); keys and values go to row `kept`."""
         hidden: torch.Tensor = self._embedding[tokens]
         cos, sin = self._cos[positions][:, None], self._sin[positions][:, None]
         rows, queried = len(tokens), self._heads * self._head_size
@@ -143,8 +166,8 @@ class LlamaDecoder(Decoder):
             turning = qkv[:, :keyed].view(rows, -1, self._head_size)
             turned = torch.cat([turning[..., half:], turning[..., :half]], -1)
             turned = torch.addcmul(turning * cos, turned, sin)
-            layer.keys[slots, positions] = turned[:, self._heads :]
-            layer.values[slots, positions] = qkv[:, keyed:].view(rows, -1, self._head_size)
+            layer.keys[slots, kept] = turned[:, self._heads :]
+            layer.values[slots, kept] = qkv[:, keyed:].view(rows, -1, self._head_size)
             queries = turned[:, : self._heads].view(rows, self._kv_heads, -1, self._head_size)
             hidden = hidden + layer.output(attend(queries, layer))
             normed = rms_norm(hidden, shape, layer.mlp_norm, self._epsilon)

@@ -215,6 +215,11 @@ class Copies(Decoder):
     ) -> torch.Tensor:
         raise NotImplementedError
 
+    def score(
+        self, slot: int, tokens: Sequence[int], parents: Sequence[int], start: int
+    ) -> torch.Tensor:
+        raise NotImplementedError
+
     def copy(self, source: int, target: int, length: int) -> None:
         self.copies.append((source, target, length))
 
