@@ -48,9 +48,10 @@ class Faults:
                 raise ServerNotReachedError(
                     f"The model server {self._server} cannot be reached: {cause}"
                 ) from error
-            raise self._broken_off(cause) from error
-        except httpx2.TransportError as error:  # in the middle of a stream the client passes it on
-            raise self._broken_off(error) from error
+            why = str(cause) or type(cause).__name__
+            raise OrchestratorUnavailableError(
+                f"The model server {self._server} broke off: {why}"
+            ) from error
         except openai.APIStatusError as error:
             raise self._status_error(error) from error
         except openai.APIError as error:
@@ -59,10 +60,6 @@ class Faults:
             raise OrchestratorError(
                 f"The model server {self._server} failed: {error.message[:_MESSAGE_CHARACTERS]}"
             ) from error
-
-    def _broken_off(self, cause: BaseException) -> OrchestratorUnavailableError:
-        why = str(cause) or type(cause).__name__
-        return OrchestratorUnavailableError(f"The model server {self._server} broke off: {why}")
 
     def _status_error(self, error: openai.APIStatusError) -> OrchestratorError:
         message = f"The model server {self._server} says: {server_message(error)}"

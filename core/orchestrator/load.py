@@ -18,7 +18,6 @@ MAX_METRICS_BYTES = 4 << 20
 
 _RUNNING = "vllm:num_requests_running"
 _WAITING = "vllm:num_requests_waiting"
-_NONE = 0
 
 
 class Told(NamedTuple):
@@ -58,7 +57,7 @@ def vllm_load(lines: Iterable[str]) -> Told | None:
 
     https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
     """
-    found = {_RUNNING: _NONE, _WAITING: _NONE}
+    found = {_RUNNING: 0, _WAITING: 0}
     seen = False
     for line in lines:
         name = next((name for name in found if line.startswith((f"{name}{{", f"{name} "))), None)

@@ -1,7 +1,7 @@
 """The models on this machine: a supervised model server in a child process.
 
-The child is an ordinary OpenAI-compatible server, so all requests go through
-`RemoteAIOrchestrator`; here is only its life: start, readiness, restart with backoff, end.
+The child is an ordinary OpenAI-compatible server, so all requests go through a
+`ModelEndpoint`; here is only its life: start, readiness, restart with backoff, end.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +18,9 @@ from pydantic import BaseModel, SecretStr
 
 from core.orchestrator import catalog
 from core.orchestrator.child import ModelServerProcess
-from core.orchestrator.remote import RemoteAIOrchestrator, ServerNotReachedError
+from core.orchestrator.deadline import Deadline
+from core.orchestrator.endpoint import ModelEndpoint
+from core.orchestrator.faults import ServerNotReachedError
 from core.orchestrator.wire import Precision, ServerConfig
 from core.services.ai import (
     ChatChunk,
@@ -42,20 +43,6 @@ _MAX_BACKOFF_S = 30.0
 _STABLE_S = 60.0  # a server that lived this long starts with the first backoff again
 _WAIT_WITHOUT_DEADLINE_S = 60.0
 _NOTICE_S = 2.0
-
-
-class _Deadline:
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    @property
-    def left(self) -> float:
-        """Seconds that are left; a little more than none where it is over."""
-        return max(self._end - time.monotonic(), 0.001)
-
-
-def _within(request: ChatRequest, seconds: float) -> ChatRequest:
-    return request.model_copy(update={"deadline_s": seconds})
 
 
 class LocalAIOrchestrator:
@@ -92,8 +79,9 @@ class LocalAIOrchestrator:
             queue_limit=queue_limit,
             precision=precision,
         )
+        self._adapters: dict[str, tuple[str, str | None]] = {}
         self._changed = asyncio.Condition()
-        self._client: RemoteAIOrchestrator | None = None
+        self._client: ModelEndpoint | None = None
         self._child: ModelServerProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._restarts = 0
@@ -132,17 +120,15 @@ class LocalAIOrchestrator:
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Generate a whole reply; raises `OrchestratorError` or a subclass."""
-        return await self._delegate(
-            request.deadline_s, lambda client, left: client.chat(_within(request, left))
-        )
+        return await self._generated(request, lambda client, rest: client.chat(rest))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         """Generate a reply piece by piece; closing the iterator cancels the generation."""
-        deadline = _Deadline(request.deadline_s)
+        deadline = Deadline(request.deadline_s)
         while True:
             client = await self._wait_for_client(deadline)
             try:
-                rest = _within(request, deadline.left)
+                rest = deadline.bound(request)
                 async with contextlib.aclosing(client.stream(rest)) as chunks:
                     async for chunk in chunks:
                         yield chunk
@@ -153,27 +139,39 @@ class LocalAIOrchestrator:
 
     async def choose(self, request: ChatRequest, choices: Sequence[str]) -> str:
         """Let the model choose one of `choices`; raises `OrchestratorError` or a subclass."""
-        return await self._delegate(
-            request.deadline_s,
-            lambda client, left: client.choose(_within(request, left), choices),
-        )
+        return await self._generated(request, lambda client, rest: client.choose(rest, choices))
 
     async def structured(self, request: ChatRequest, schema: type[M]) -> M:
         """Generate JSON of `schema`; raises `OrchestratorError` or a subclass."""
-        return await self._delegate(
-            request.deadline_s,
-            lambda client, left: client.structured(_within(request, left), schema),
-        )
+        return await self._generated(request, lambda client, rest: client.structured(rest, schema))
+
+    async def regex(self, request: ChatRequest, pattern: str) -> str:
+        """Generate text that matches; raises `OrchestratorError` or a subclass."""
+        return await self._generated(request, lambda client, rest: client.regex(rest, pattern))
 
     async def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
         """Embed texts; raises `OrchestratorError` or a subclass."""
-        return await self._delegate(
-            _WAIT_WITHOUT_DEADLINE_S, lambda client, _: client.embed(texts, model)
-        )
+        return await self._delegate(_wait(), lambda client: client.embed(texts, model))
+
+    async def rerank(
+        self, query: str, documents: Sequence[str], model: str | None = None
+    ) -> list[float]:
+        """Score documents; raises `OrchestratorError` or a subclass."""
+        return await self._delegate(_wait(), lambda client: client.rerank(query, documents, model))
+
+    async def load_adapter(self, name: str, path: str, base_model: str | None = None) -> None:
+        """Serve a LoRA adapter, also after a restart; raises `OrchestratorError` or a subclass."""
+        await self._delegate(_wait(), lambda client: client.load_adapter(name, path, base_model))
+        self._adapters[name] = (path, base_model)
+
+    async def unload_adapter(self, name: str) -> None:
+        """Serve an adapter no longer; raises `OrchestratorError` or a subclass."""
+        self._adapters.pop(name, None)
+        await self._delegate(_wait(), lambda client: client.unload_adapter(name))
 
     async def models(self) -> list[ModelInfo]:
-        """List the models that are loaded; raises `OrchestratorError` or a subclass."""
-        return await self._delegate(_WAIT_WITHOUT_DEADLINE_S, lambda client, _: client.models())
+        """List the models that can run; raises `OrchestratorError` or a subclass."""
+        return await self._delegate(_wait(), lambda client: client.models())
 
     async def health(self) -> OrchestratorHealth:
         """Say whether the server answers and how often it was restarted; never raises."""
@@ -183,21 +181,27 @@ class LocalAIOrchestrator:
         health = await client.health()
         return health.model_copy(update={"restarts": self._restarts})
 
-    async def _delegate(
-        self, deadline_s: float, call: Callable[[RemoteAIOrchestrator, float], Awaitable[T]]
+    async def _generated(
+        self,
+        request: ChatRequest,
+        send: Callable[[ModelEndpoint, ChatRequest], Awaitable[T]],
     ) -> T:
-        """Call the server that runs now with the seconds that are left."""
-        deadline = _Deadline(deadline_s)
+        """Send a request with the seconds that are left."""
+        deadline = Deadline(request.deadline_s)
+        return await self._delegate(deadline, lambda client: send(client, deadline.bound(request)))
+
+    async def _delegate(
+        self, deadline: Deadline, call: Callable[[ModelEndpoint], Awaitable[T]]
+    ) -> T:
+        """Call the server that runs now, or the next one where this one is gone."""
         while True:
             client = await self._wait_for_client(deadline)
             try:
-                return await call(client, deadline.left)
+                return await call(client)
             except ServerNotReachedError as error:
                 await self._wait_for_another(client, error)
 
-    async def _wait_for_another(
-        self, client: RemoteAIOrchestrator, error: ServerNotReachedError
-    ) -> None:
+    async def _wait_for_another(self, client: ModelEndpoint, error: ServerNotReachedError) -> None:
         """A dead server refuses connections a moment before its end is known: await that."""
         try:
             async with asyncio.timeout(_NOTICE_S), self._changed:
@@ -205,7 +209,7 @@ class LocalAIOrchestrator:
         except TimeoutError:
             raise error from None
 
-    async def _wait_for_client(self, deadline: _Deadline) -> RemoteAIOrchestrator:
+    async def _wait_for_client(self, deadline: Deadline) -> ModelEndpoint:
         if self._client is not None:
             return self._client
         try:
@@ -221,13 +225,13 @@ class LocalAIOrchestrator:
             raise OrchestratorUnavailableError(self._detail)
         return self._client
 
-    async def _set_client(self, client: RemoteAIOrchestrator | None, detail: str) -> None:
+    async def _set_client(self, client: ModelEndpoint | None, detail: str) -> None:
         async with self._changed:
             self._client = client
             self._detail = detail
             self._changed.notify_all()
 
-    async def _launch(self) -> tuple[ModelServerProcess, RemoteAIOrchestrator]:
+    async def _launch(self) -> tuple[ModelServerProcess, ModelEndpoint]:
         child = await ModelServerProcess.spawn(self._config)
         try:
             base_url = await child.ready(_READY_S)
@@ -235,16 +239,22 @@ class LocalAIOrchestrator:
             await child.stop()
             raise
         self._child = child
-        client = RemoteAIOrchestrator(
+        client = ModelEndpoint(
             base_url,
             self._config.token.get_secret_value(),
             self._chat_model,
             self._embedding_model,
             use_proxy=False,
+            ours=True,
         )
+        for name, (path, base_model) in self._adapters.items():
+            try:
+                await client.load_adapter(name, path, base_model)
+            except OrchestratorError as error:
+                logger.warning("An adapter is not served any more: %s", error)
         return child, client
 
-    async def _supervise(self, child: ModelServerProcess, client: RemoteAIOrchestrator) -> None:
+    async def _supervise(self, child: ModelServerProcess, client: ModelEndpoint) -> None:
         """Start the server again whenever it ends, later and later where it ends soon."""
         loop = asyncio.get_running_loop()
         backoff = _FIRST_BACKOFF_S
@@ -267,7 +277,7 @@ class LocalAIOrchestrator:
             backoff = min(backoff * 2, _MAX_BACKOFF_S)
             await self._set_client(client, "ready")
 
-    async def _relaunch(self, backoff: float) -> tuple[ModelServerProcess, RemoteAIOrchestrator]:
+    async def _relaunch(self, backoff: float) -> tuple[ModelServerProcess, ModelEndpoint]:
         while True:
             await asyncio.sleep(backoff)
             self._restarts += 1
@@ -277,3 +287,8 @@ class LocalAIOrchestrator:
                 logger.error("The model server cannot be started: %s", error)  # noqa: TRY400
                 self._detail = str(error)
                 backoff = min(backoff * 2, _MAX_BACKOFF_S)
+
+
+def _wait() -> Deadline:
+    """For how long a request without a deadline waits for a restart."""
+    return Deadline(_WAIT_WITHOUT_DEADLINE_S)

@@ -1,331 +1,306 @@
-"""A model server reached over HTTP: ours in a child process, vLLM, or any that speaks OpenAI's API.
-
-Protocol: https://platform.openai.com/docs/api-reference, and for choices vLLM's
-`structured_outputs` (https://docs.vllm.ai/en/latest/features/structured_outputs.html).
-"""
+"""The model servers of the team: one, or several that share the work."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import TypeVar
 
-import httpx2
-import numpy as np  # noqa: F401 - openai would import it at the first embedding
-import openai
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from core.orchestrator.schema import closed_schema
-from core.orchestrator.wire import DEADLINE_CODE, DEADLINE_HEADER, ServerLoad
+from core.orchestrator.adapters import Adapter
+from core.orchestrator.deadline import Deadline
+from core.orchestrator.endpoint import ModelEndpoint
+from core.orchestrator.member import Member
+from core.orchestrator.pool import addresses, prefix_key
+from core.orchestrator.replies import first_able
+from core.orchestrator.tries import ELSEWHERE, Tries, look, missing_model
+from core.orchestrator.vectors import DEADLINE_S as VECTORS_S
 from core.services.ai import (
+    Capability,
     ChatChunk,
     ChatReply,
     ChatRequest,
-    DeadlineExceededError,
     ModelInfo,
-    ModelNotFoundError,
-    OrchestratorBusyError,
     OrchestratorError,
     OrchestratorHealth,
     OrchestratorUnavailableError,
-    Usage,
 )
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-M = TypeVar("M", bound=BaseModel)
-Capability = Literal["chat", "json", "tools", "embeddings"]
-
-_EMBEDDINGS_A_REQUEST = 256
-_EMBEDDING_DEADLINE_S = 120.0
-_PROBE_DEADLINE_S = 10.0
-_CONNECT_S = 5.0
-_KNOWN_CAPABILITIES: frozenset[Capability] = frozenset({"chat", "json", "tools", "embeddings"})
-
-
-class ServerNotReachedError(OrchestratorUnavailableError):
-    """No connection was made, so the request was not seen and may safely be sent again."""
+_ASK_S = 10.0
 
 
 class RemoteAIOrchestrator:
-    """An `AIOrchestratorClient` over HTTP. It never retries: the caller knows whether it may.
+    """An `AIOrchestratorClient` over HTTP.
+
+    A request goes to a server that has its model: the one that knows the request's beginning, or
+    the one with the least to do (`core.orchestrator.pool`). Before the caller has read anything of
+    a reply, another server may be tried (`core.orchestrator.tries`). Between `start` and `close`
+    each server is asked every few seconds whether it is there.
 
     Args:
-        base_url: up to and with `/v1`.
-        token: sent as bearer token.
+        urls: addresses, each up to and with `/v1`, separated by commas.
+        token: sent to each as bearer token.
         chat_model: used where a request names none; None means the first chat model listed.
         embedding_model: used where `embed` is given none; None likewise.
-        use_proxy: take proxies from the environment; off for a server on this machine.
+        use_proxy: take proxies from the environment; off for servers on this machine.
+
+    Raises:
+        ConfigurationError: an address is none.
     """
 
     def __init__(
         self,
-        base_url: str,
+        urls: str,
         token: str,
         chat_model: str | None = None,
         embedding_model: str | None = None,
         *,
         use_proxy: bool = True,
     ) -> None:
-        self._base_url = base_url
-        self._chat_model = chat_model
-        self._embedding_model = embedding_model
-        self._client = AsyncOpenAI(
-            base_url=base_url,
-            api_key=token,
-            max_retries=0,
-            # Deadlines are ours; a redirect would carry the prompt to another server.
-            http_client=DefaultAsyncHttpxClient(trust_env=use_proxy, follow_redirects=False),
-            timeout=openai.Timeout(None, connect=_CONNECT_S),
-        )
-        # openai imports its resources at their first use: here rather than under a request, where
-        # it would stall the event loop for a tenth of a second.
-        self._completions = self._client.chat.completions
-        self._embeddings = self._client.embeddings
+        self._defaults: dict[Capability, str] = {}
+        if chat_model is not None:
+            self._defaults["chat"] = chat_model
+        if embedding_model is not None:
+            self._defaults["embeddings"] = embedding_model
+        self._adapters: dict[str, Adapter] = {}
+        self._members = [
+            Member(
+                ModelEndpoint(url, token, chat_model, embedding_model, use_proxy=use_proxy),
+                self._adapters,
+            )
+            for url in addresses(urls)
+        ]
+        self._watching: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Look whether the server answers; only log where it does not, since it may come yet."""
-        health = await self.health()
-        if not health.ready:
-            logger.warning("The model server %s is not ready: %s", self._base_url, health.detail)
+        """Look which servers answer, and go on looking: one that does not may come yet."""
+        if self._watching:
+            return
+        await look(self._members, Deadline(_ASK_S))
+        for member in self._members:
+            if not member.ready:
+                logger.warning("The model server %s is not ready: %s", member.url, member.fault)
+            self._watching.append(asyncio.create_task(member.watch()))
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
+        """End the looking and close the connections."""
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        self._watching.clear()
+        for member in self._members:
+            await member.endpoint.close()
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Generate a whole reply; raises `OrchestratorError` or a subclass."""
-        return await self._complete(request, {})
+        return await self._generated(request, lambda server, rest: server.chat(rest))
 
     async def choose(self, request: ChatRequest, choices: Sequence[str]) -> str:
         """Let the model choose; raises `OrchestratorError` if the server does not constrain."""
-        if not choices:
-            raise OrchestratorError("There is nothing to choose from: give at least one choice.")
-        longest = max(len(choice.encode()) for choice in choices)  # tokens are at most bytes
-        roomy = request.model_copy(update={"max_tokens": min(8192, longest + 1), "stop": ()})
-        extra = {"structured_outputs": {"choice": list(choices)}}
-        reply = await self._complete(roomy, {"extra_body": extra})
-        if reply.text not in choices:
-            raise OrchestratorError(
-                f"The model server {self._base_url} did not keep to the {len(choices)} choices: "
-                "it does not support vLLM's `structured_outputs`. Use a vLLM of 0.12 or later."
-            )
-        return reply.text
+        return await self._generated(request, lambda server, rest: server.choose(rest, choices))
+
+    async def regex(self, request: ChatRequest, pattern: str) -> str:
+        """Generate text that matches; raises as `choose`."""
+        return await self._generated(request, lambda server, rest: server.regex(rest, pattern))
 
     async def structured(self, request: ChatRequest, schema: type[M]) -> M:
         """Generate JSON of `schema`; raises `OrchestratorError` where the reply is no such JSON."""
-        wanted = {"name": schema.__name__, "schema": closed_schema(schema), "strict": True}
-        reply = await self._complete(
-            request, {"response_format": {"type": "json_schema", "json_schema": wanted}}
-        )
-        try:
-            return schema.model_validate_json(reply.text)
-        except ValidationError as error:
-            if reply.finish_reason == "length":
-                raise OrchestratorError(
-                    f"The JSON for {schema.__name__} was not finished within max_tokens="
-                    f"{request.max_tokens}: raise it, or bound the strings and lists of the schema."
-                ) from error
-            raise OrchestratorError(
-                f"The model's JSON does not satisfy {schema.__name__}: {_brief(error)}"
-            ) from error
+        return await self._generated(request, lambda server, rest: server.structured(rest, schema))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         """Generate a reply piece by piece; the last chunk has the `finish_reason`."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + request.deadline_s
-        with self._errors(request.deadline_s):
-            async with asyncio.timeout_at(deadline):
-                arguments = await self._arguments(request)
-                stream = await self._completions.create(**arguments, stream=True)
-        async with contextlib.aclosing(stream):
-            chunks = aiter(stream)
-            while True:
-                # The timeout must not span the yield: it would cancel the caller.
-                with self._errors(request.deadline_s):
-                    async with asyncio.timeout_at(deadline):
-                        chunk = await anext(chunks, None)
-                if chunk is None:
-                    raise OrchestratorUnavailableError(
-                        f"The model server {self._base_url} ended the reply before it was finished."
-                    )
-                for choice in chunk.choices[:1]:
-                    reason = _finish_reason(choice.finish_reason)
-                    text = choice.delta.content or ""
-                    if text or reason:
-                        yield ChatChunk(text=text, finish_reason=reason)
-                    if reason:
-                        return
+        deadline = Deadline(request.deadline_s)
+        request, tries = await self._tries_of(request, deadline)
+        while True:
+            member = await tries.next()
+            begun = False
+            try:
+                rest = deadline.bound(request)
+                with member.serving():
+                    async with contextlib.aclosing(member.endpoint.stream(rest)) as chunks:
+                        async for chunk in chunks:
+                            begun = begun or chunk.place is None
+                            yield chunk
+            except ELSEWHERE as error:
+                tries.failed(member, error)
+                if begun:
+                    raise
+            else:
+                return
 
     async def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
-        """Embed texts, a few hundred a request; raises `OrchestratorError` or a subclass."""
-        vectors: list[list[float]] = []
-        with self._errors(_EMBEDDING_DEADLINE_S):
-            async with asyncio.timeout(_EMBEDDING_DEADLINE_S):
-                name = model or self._embedding_model or await self._default("embeddings")
-                for start in range(0, len(texts), _EMBEDDINGS_A_REQUEST):
-                    batch = list(texts[start : start + _EMBEDDINGS_A_REQUEST])
-                    reply = await self._embeddings.create(
-                        model=name,
-                        input=batch,
-                        extra_headers={DEADLINE_HEADER: f"{_EMBEDDING_DEADLINE_S:.3f}"},
-                    )
-                    ordered = sorted(reply.data, key=lambda item: item.index)
-                    if len(ordered) != len(batch):
-                        raise OrchestratorError(
-                            f"The model server {self._base_url} sent {len(ordered)} vectors "
-                            f"for {len(batch)} texts."
-                        )
-                    vectors.extend(item.embedding for item in ordered)
-        return vectors
+        """Embed texts; raises `OrchestratorError` or a subclass."""
+        if not texts:
+            return []
+        return await self._for_texts(
+            "embeddings", model, texts[0], lambda server, name: server.embed(texts, name)
+        )
+
+    async def rerank(
+        self, query: str, documents: Sequence[str], model: str | None = None
+    ) -> list[float]:
+        """Score documents; raises `OrchestratorError` or a subclass."""
+        if not documents:
+            return []
+        return await self._for_texts(
+            "rerank", model, query, lambda server, name: server.rerank(query, documents, name)
+        )
+
+    async def load_adapter(self, name: str, path: str, base_model: str | None = None) -> None:
+        """Serve a LoRA adapter on all servers that have the base model, now and when they are back.
+
+        Raises:
+            OrchestratorError: a server refuses it; none serves it then.
+            OrchestratorUnavailableError: no server that has the base model answers.
+        """
+        base = base_model or await self._default("chat", Deadline(_ASK_S))
+        adapter = Adapter(name, path, base)
+        await self._know(Deadline(_ASK_S))
+        holders = [member for member in self._members if member.ready and member.serves(base)]
+        if not holders:
+            raise missing_model(self._members, base)
+        without = [member for member in holders if not member.serves(name)]
+        errors = await _each(holders, lambda member: member.load_adapter(adapter))
+        if refused := [e for e in errors if not isinstance(e, OrchestratorUnavailableError)]:
+            await _each(without, lambda member: member.unload_adapter(name))
+            raise refused[0]
+        if len(errors) == len(holders):
+            raise errors[0]
+        self._adapters[name] = adapter
+
+    async def unload_adapter(self, name: str) -> None:
+        """Serve an adapter no longer; raises `OrchestratorError` where a server keeps it."""
+        self._adapters.pop(name, None)
+        await self._know(Deadline(_ASK_S))
+        holders = [member for member in self._members if member.ready and member.serves(name)]
+        if errors := await _each(holders, lambda member: member.unload_adapter(name)):
+            raise errors[0]
 
     async def models(self) -> list[ModelInfo]:
-        """List the server's models; a server that names no capabilities is taken to chat."""
-        with self._errors(_PROBE_DEADLINE_S):
-            async with asyncio.timeout(_PROBE_DEADLINE_S):
-                page = await self._client.models.list()
-        return [
-            ModelInfo(name=item.id, capabilities=self._capabilities(item.id, item.model_extra))
-            for item in page.data
-        ]
+        """List what the servers that answer have, the default chat model first.
+
+        Raises:
+            OrchestratorUnavailableError: none answers.
+        """
+        await self._know(Deadline(_ASK_S))
+        if not any(member.ready for member in self._members):
+            await look(self._members, Deadline(_ASK_S))
+        return self._listed()
 
     async def health(self) -> OrchestratorHealth:
-        """Ask for the list of models, and where the server is ours for its load; never raises."""
+        """Say which servers are ready, and how much they have to do; never raises."""
+        await self._know(Deadline(_ASK_S))
+        ready = [member for member in self._members if member.ready]
         try:
-            models = await self.models()
+            detail = "models: " + (", ".join(model.name for model in self._listed()) or "none")
         except OrchestratorError as error:
-            return OrchestratorHealth(ready=False, detail=str(error))
-        load = await self._load()
+            detail = str(error)
+        if len(self._members) > 1:
+            faults = "".join(f"; {m.url}: {m.fault}" for m in self._members if not m.ready)
+            has = f" ({detail})" if ready else ""
+            detail = f"{len(ready)} of {len(self._members)} ready{has}{faults}"
         return OrchestratorHealth(
-            ready=True,
-            detail="models: " + (", ".join(model.name for model in models) or "none"),
-            waiting=load.waiting if load else 0,
-            running=load.running if load else 0,
+            ready=bool(ready),
+            detail=detail,
+            waiting=sum(member.told.waiting for member in ready),
+            running=sum(member.told.running for member in ready),
         )
 
-    async def _load(self) -> ServerLoad | None:
-        """The load that our own server tells; other servers answer `/health` without a body."""
-        url = self._base_url.rstrip("/").removesuffix("/v1") + "/health"
+    def _listed(self) -> list[ModelInfo]:
+        found: dict[str, ModelInfo] = {}
+        ready = [member for member in self._members if member.ready]
+        if not ready:
+            raise OrchestratorUnavailableError(" ".join(str(m.fault) for m in self._members))
+        for member in ready:
+            for model in member.models:
+                found.setdefault(model.name, model)
+        first = self._defaults.get("chat")
+        return sorted(found.values(), key=lambda model: model.name != first)
+
+    async def _know(self, deadline: Deadline) -> None:
+        """Ask the servers where nobody else does: before `start`, and the first time."""
+        unknown = [m for m in self._members if not (self._watching and m.asked)]
+        await look(unknown, deadline)
+
+    async def _default(self, capability: Capability, deadline: Deadline) -> str:
+        if name := self._defaults.get(capability):
+            return name
+        await look([member for member in self._members if not member.asked], deadline)
+        if not any(member.ready for member in self._members):
+            await look(self._members, deadline)
+        if capability == "rerank" and "embeddings" in self._defaults:
+            able = [m for m in self._listed() if "rerank" in m.capabilities]
+            return able[0].name if able else self._defaults["embeddings"]
+        who = "The model server" if len(self._members) == 1 else "None of the model servers"
+        return first_able(self._listed(), capability, who)
+
+    async def _tries_of(
+        self, request: ChatRequest, deadline: Deadline
+    ) -> tuple[ChatRequest, Tries]:
+        """The request with its model's name, and where it may go."""
+        model = request.model or await self._default("chat", deadline)
+        tries = await self._tries(model, prefix_key(model, request.messages), deadline)
+        return request.model_copy(update={"model": model}), tries
+
+    async def _tries(self, model: str, key: str, deadline: Deadline) -> Tries:
+        await look([member for member in self._members if not member.asked], deadline)
+        return Tries(self._members, model, key, deadline)
+
+    async def _generated(
+        self,
+        request: ChatRequest,
+        send: Callable[[ModelEndpoint, ChatRequest], Awaitable[T]],
+    ) -> T:
+        deadline = Deadline(request.deadline_s)
+        request, tries = await self._tries_of(request, deadline)
+        return await _tried(tries, lambda server: send(server, deadline.bound(request)))
+
+    async def _for_texts(
+        self,
+        capability: Capability,
+        model: str | None,
+        key: str,
+        send: Callable[[ModelEndpoint, str], Awaitable[T]],
+    ) -> T:
+        """Servers keep the vectors of texts, so the same texts go to the same server."""
+        deadline = Deadline(VECTORS_S)
+        name = model or await self._default(capability, deadline)
+        tries = await self._tries(name, f"{name}\n{key}", deadline)
+        return await _tried(tries, lambda server: send(server, name))
+
+
+async def _tried(tries: Tries, send: Callable[[ModelEndpoint], Awaitable[T]]) -> T:
+    while True:
+        member = await tries.next()
         try:
-            async with asyncio.timeout(_PROBE_DEADLINE_S):
-                body = await self._client.get(url, cast_to=object)
-            return ServerLoad.model_validate(body)
-        except (openai.OpenAIError, TimeoutError, ValidationError, ValueError):
-            return None
+            with member.serving():
+                return await send(member.endpoint)
+        except ELSEWHERE as error:
+            tries.failed(member, error)
 
-    async def _complete(self, request: ChatRequest, extra: dict[str, Any]) -> ChatReply:
-        with self._errors(request.deadline_s):
-            async with asyncio.timeout(request.deadline_s):
-                arguments = await self._arguments(request)
-                reply = await self._completions.create(**arguments, **extra)
-        if not reply.choices:
-            raise OrchestratorError(f"The model server {self._base_url} sent an empty reply.")
-        choice = reply.choices[0]
-        usage = reply.usage
-        return ChatReply(
-            text=choice.message.content or "",
-            model=reply.model,
-            finish_reason=_finish_reason(choice.finish_reason) or "stop",
-            usage=Usage(
-                prompt_tokens=usage.prompt_tokens if usage else 0,
-                completion_tokens=usage.completion_tokens if usage else 0,
-            ),
-        )
 
-    async def _arguments(self, request: ChatRequest) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "model": request.model or self._chat_model or await self._default("chat"),
-            "messages": [message.model_dump() for message in request.messages],
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "extra_headers": {DEADLINE_HEADER: f"{request.deadline_s:.3f}"},
-        }
-        if request.stop:
-            arguments["stop"] = list(request.stop)
-        return arguments
+async def _each(
+    members: Sequence[Member], do: Callable[[Member], Awaitable[None]]
+) -> list[OrchestratorError]:
+    """Do something with each server; what went wrong, unavailable ones marked."""
 
-    async def _default(self, capability: Capability) -> str:
-        """The first listed model that can do this; remembered."""
-        models = await self.models()
-        able = [model.name for model in models if capability in model.capabilities]
-        if not able:
-            known = ", ".join(model.name for model in models) or "none"
-            raise ModelNotFoundError(
-                f"The model server {self._base_url} lists no {capability} model (it has: {known}). "
-                "Name the model in the settings."
-            )
-        if capability == "embeddings":
-            self._embedding_model = able[0]
-        else:
-            self._chat_model = able[0]
-        return able[0]
-
-    def _capabilities(self, name: str, extra: dict[str, Any] | None) -> frozenset[Capability]:
-        told = (extra or {}).get("capabilities")
-        if isinstance(told, list):
-            return frozenset(item for item in _KNOWN_CAPABILITIES if item in told)
-        if name == self._embedding_model:
-            return frozenset({"embeddings"})
-        return frozenset({"chat", "json"})
-
-    @contextlib.contextmanager
-    def _errors(self, deadline_s: float) -> Iterator[None]:
-        """Turn what the client raises into our exceptions."""
-        late = f"The model server {self._base_url} did not finish within {deadline_s:g} s."
+    async def one(member: Member) -> OrchestratorError | None:
         try:
-            yield
-        except (TimeoutError, openai.APITimeoutError) as error:
-            raise DeadlineExceededError(late) from error
-        except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
-            if isinstance(cause, httpx2.ConnectError):
-                raise ServerNotReachedError(
-                    f"The model server {self._base_url} cannot be reached: {cause}"
-                ) from error
-            raise OrchestratorUnavailableError(
-                f"The model server {self._base_url} broke off: {str(cause) or type(cause).__name__}"
-            ) from error
-        except openai.APIStatusError as error:
-            raise self._status_error(error) from error
-        except openai.APIError as error:
-            if error.code == DEADLINE_CODE:
-                raise DeadlineExceededError(late) from error
-            raise OrchestratorError(
-                f"The model server {self._base_url} failed: {error.message}"
-            ) from error
-
-    def _status_error(self, error: openai.APIStatusError) -> OrchestratorError:
-        message = f"The model server {self._base_url} says: {_server_message(error)}"
-        if error.code == DEADLINE_CODE or error.status_code == 504:
-            return DeadlineExceededError(message)
-        if error.status_code == 429:
-            return OrchestratorBusyError(message)
-        if error.status_code == 404:
-            return ModelNotFoundError(message)
-        if error.status_code in (502, 503):
-            return OrchestratorUnavailableError(message)
-        if error.status_code in (401, 403):
-            return OrchestratorError(message + " Check COUNTERSIGN_ORCHESTRATOR_TOKEN.")
-        return OrchestratorError(message)
-
-
-def _finish_reason(reason: str | None) -> Literal["stop", "length"] | None:
-    if reason is None:
+            await do(member)
+        except OrchestratorUnavailableError as error:
+            member.failed(error)
+            return error
+        except OrchestratorError as error:
+            return error
         return None
-    return "length" if reason == "length" else "stop"
 
-
-def _server_message(error: openai.APIStatusError) -> str:
-    """The server's own sentence, cut to a length that fits a log line."""
-    if isinstance(error.body, dict) and isinstance(error.body.get("message"), str):
-        return str(error.body["message"])[:1000]
-    return f"HTTP status {error.status_code}"
-
-
-def _brief(error: ValidationError) -> str:
-    """Where and why, without the model's words."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc']) or 'the whole'}: {first['msg']}"
+    results = await asyncio.gather(*(one(member) for member in members))
+    return [error for error in results if error is not None]

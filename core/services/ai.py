@@ -15,6 +15,12 @@ from core.errors import CountersignError
 
 M = TypeVar("M", bound=BaseModel)
 
+Priority = Literal["interactive", "background"]
+"""Whether a person waits for the reply."""
+
+Capability = Literal["chat", "json", "tools", "embeddings", "rerank"]
+"""What a model can do."""
+
 
 class OrchestratorError(CountersignError):
     """The model server could not answer; the message says why and what to do."""
@@ -55,6 +61,7 @@ class ChatRequest(_Frozen):
         max_tokens: upper bound of generated tokens.
         temperature: 0 is greedy decoding.
         deadline_s: seconds from now in which the whole reply must be finished.
+        priority: `background` where no person waits; servers that know priorities take it later.
     """
 
     messages: tuple[ChatMessage, ...] = Field(min_length=1)
@@ -63,13 +70,15 @@ class ChatRequest(_Frozen):
     temperature: float = Field(default=0.0, ge=0.0, le=2.0)
     stop: tuple[str, ...] = ()
     deadline_s: float = Field(default=120.0, gt=0)
+    priority: Priority = "interactive"
 
 
 class Usage(_Frozen):
-    """Token counts of one request."""
+    """Token counts of one request. `cached_tokens` of the prompt had been computed before."""
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
 
 
 class ChatReply(_Frozen):
@@ -82,17 +91,23 @@ class ChatReply(_Frozen):
 
 
 class ChatChunk(_Frozen):
-    """A piece of a streamed reply; `finish_reason` is set on the last one only."""
+    """A piece of a streamed reply; `finish_reason` is set on the last one only.
+
+    `place` says that the request waits, and how far from its turn (1 is next); the text is empty
+    then. Not every server tells it.
+    """
 
     text: str
     finish_reason: Literal["stop", "length"] | None = None
+    place: int | None = None
 
 
 class ModelInfo(_Frozen):
-    """A model that the server can run now."""
+    """A model that the server can run now. `parent` is the base model of an adapter."""
 
     name: str
-    capabilities: frozenset[Literal["chat", "json", "tools", "embeddings"]]
+    capabilities: frozenset[Capability]
+    parent: str | None = None
 
 
 class OrchestratorHealth(_Frozen):
@@ -125,8 +140,31 @@ class AIOrchestratorClient(Protocol):
         """Constrained decoding: the reply is JSON that satisfies `schema`."""
         ...
 
+    async def regex(self, request: ChatRequest, pattern: str) -> str:
+        """Constrained decoding: the whole reply matches the regular expression `pattern`."""
+        ...
+
     async def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
         """Embed texts: one unit-length vector of the model's dimension for each text."""
+        ...
+
+    async def rerank(
+        self, query: str, documents: Sequence[str], model: str | None = None
+    ) -> list[float]:
+        """Say how well each document answers the query, in their order; higher is better."""
+        ...
+
+    async def load_adapter(self, name: str, path: str, base_model: str | None = None) -> None:
+        """Serve a LoRA adapter under `name`, which requests give as their model.
+
+        Args:
+            path: folder of the adapter (PEFT's layout), as the server sees it.
+            base_model: the model it was trained on; None means the default chat model.
+        """
+        ...
+
+    async def unload_adapter(self, name: str) -> None:
+        """Serve an adapter no longer; nothing happens where it is not served."""
         ...
 
     async def models(self) -> list[ModelInfo]:

@@ -181,6 +181,20 @@ class ScriptedOrchestrator:
     async def structured(self, request: ChatRequest, schema: type[M]) -> M:
         raise OrchestratorError("no JSON here")
 
+    async def regex(self, request: ChatRequest, pattern: str) -> str:
+        raise OrchestratorError("no patterns here")
+
+    async def rerank(
+        self, query: str, documents: Sequence[str], model: str | None = None
+    ) -> list[float]:
+        raise OrchestratorError("no reranking here")
+
+    async def load_adapter(self, name: str, path: str, base_model: str | None = None) -> None:
+        raise OrchestratorError("no adapters here")
+
+    async def unload_adapter(self, name: str) -> None:
+        raise OrchestratorError("no adapters here")
+
     async def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
         if not self.embeds:
             raise OrchestratorError("no embeddings here")
