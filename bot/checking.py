@@ -42,7 +42,7 @@ def actions_of(settings: Settings, state: ApplicationState) -> ActionRegistry:
 
 def _actions(integrations: Integrations) -> ActionRegistry:
     return ActionRegistry(
-        [*integrations.actions(), AskAssistant(_ask), PostMessage(_NotConnected())]
+        [*integrations.actions(), AskAssistant(_ask), PostMessage(_NotConnected())], integrations
     )
 
 

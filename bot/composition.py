@@ -300,7 +300,8 @@ async def _set_to_work(
             *ground.integrations.actions(),
             AskAssistant(assistants.ask),
             PostMessage(slack.messenger),
-        ]
+        ],
+        ground.integrations,
     )
     require_consistent(state, actions)
     await ground.integrations.start()

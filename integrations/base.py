@@ -7,13 +7,13 @@ A kind of integration is a class, found through the entry point group `countersi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from core.errors import ConfigurationError
-from core.records import Frozen
+from core.records import Frozen, Risk
 from core.security.secrets import Secrets
 from core.state import AIIntegration
 from core.workflows.actions import Action
@@ -54,6 +54,15 @@ class Integration(ABC):
     def actions(self) -> Sequence[Action[Any]]:
         """What workflows can do through it."""
         return ()
+
+    def found(self) -> Mapping[str, Action[Any]]:
+        """By name, what it has found out since it was started that workflows can do, beside
+        `actions`; the names begin with `KIND.ID.`."""
+        return {}
+
+    def expected(self, name: str) -> Risk | None:  # noqa: ARG002 - subclasses use it
+        """The risk of an action of that name, where it may find one out; it need not have yet."""
+        return None
 
     async def health(self) -> Health:
         """Ask the system, cheaply; never raises for what is wrong with it."""

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from core.errors import ConfigurationError, NotFoundError
+from core.records import Risk
 from core.security.secrets import Secrets
 from core.state import AIIntegration, IntakeLimits
 from core.workflows.actions import Action
@@ -49,6 +50,15 @@ class Integrations:
     def actions(self) -> list[Action[Any]]:
         """The actions of all of them."""
         return [action for integration in self for action in integration.actions()]
+
+    def found(self) -> dict[str, Action[Any]]:
+        """What all of them have found out since they were started; see `Integration.found`."""
+        return {name: one for integration in self for name, one in integration.found().items()}
+
+    def expected(self, name: str) -> Risk | None:
+        """See `Integration.expected`."""
+        risks = (integration.expected(name) for integration in self)
+        return next((risk for risk in risks if risk is not None), None)
 
     async def start(self) -> None:
         """Open all; where one fails, those opened already are closed again."""

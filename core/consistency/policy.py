@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from core.consistency.places import Part, Problem, Spot
 from core.state import ApplicationState
+from core.workflows.catalogue import STANDALONE
 
 
 def policy_problems(state: ApplicationState) -> Iterator[Problem]:
@@ -18,6 +19,8 @@ def policy_problems(state: ApplicationState) -> Iterator[Problem]:
                 yield spot.says(f"define '{role}' under 'roles', or mend its spelling.")
     for position, grant in enumerate(state.policy.grants):
         for glob in grant.workflows:
+            if glob.startswith(STANDALONE):
+                continue  # about tools that only their servers know
             if state.workflows and not any(fnmatchcase(name, glob) for name in state.workflows):
                 there = ", ".join(state.workflows) or "none"
                 spot = file.at("grants", position, "workflows", label=f"grants.{position + 1}")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from core.errors import CountersignError, InvalidRequestError, NotFoundError
 from core.records import Frozen, Idempotency, Place, Risk, StorableText, StorableValues
+from core.workflows.definition import Parameter
 from core.workflows.pictures import Picture
 
 A = TypeVar("A", bound=BaseModel)
@@ -61,13 +62,39 @@ class ActionResult(Frozen):
     picture: Picture | None = None
 
 
+class Standalone(Frozen):
+    """What people must know to ask for an action by itself, without a workflow's file.
+
+    Attributes:
+        title: a few words.
+        origin: where its risk and its arguments come from, for people.
+        says: what the other side says of it; nobody of the team has written that.
+        parameters: of its arguments, those that can be given.
+        required: those that must be given.
+    """
+
+    title: str = Field(max_length=80)
+    origin: str
+    says: str
+    parameters: dict[str, Parameter]
+    required: frozenset[str]
+
+
 class Action(ABC, Generic[A]):
     """One thing that can be done.
 
     Subclasses set the class attributes and are constructed by their integration with what they
     need (a client, a folder). `name` is `<family>.<verb>`; `output_kind` says whether a model
     writes the output, which nobody trusts then.
+
+    Attributes:
+        pin: digest of its definition, where that comes from outside: a plan holds it, and a step
+            whose action has another one by its turn is not run.
+        standalone: set where people can ask for it by itself.
     """
+
+    pin: str | None = None
+    standalone: Standalone | None = None
 
     name: ClassVar[str]
     summary: ClassVar[str]
@@ -126,10 +153,30 @@ class Action(ABC, Generic[A]):
             raise InvalidRequestError(f"{self.name}: {problems}") from error
 
 
-class ActionRegistry:
-    """The actions of all integrations, by name."""
+class Discovery(Protocol):
+    """Actions that are found out while we run, such as the tools of a server that is asked."""
 
-    def __init__(self, actions: Iterable[Action[Any]] = ()) -> None:
+    def found(self) -> Mapping[str, Action[Any]]:
+        """Those known now, by name."""
+        ...
+
+    def expected(self, name: str) -> Risk | None:
+        """The risk of an action of that name, where one may still be found out."""
+        ...
+
+
+class ActionRegistry:
+    """The actions of all integrations, by name.
+
+    Args:
+        actions: known from the beginning; their names are theirs.
+        discovery: of those that come later.
+    """
+
+    def __init__(
+        self, actions: Iterable[Action[Any]] = (), discovery: Discovery | None = None
+    ) -> None:
+        self._discovery = discovery
         self._actions: dict[str, Action[Any]] = {}
         for action in actions:
             if action.name in self._actions:
@@ -142,10 +189,27 @@ class ActionRegistry:
         Raises:
             NotFoundError: there is none; the message lists those there are.
         """
-        if name not in self._actions:
-            known = ", ".join(sorted(self._actions)) or "none"
-            raise NotFoundError(f"There is no action '{name}'. Known actions: {known}.")
-        return self._actions[name]
+        if (action := self._actions.get(name) or self._found().get(name)) is not None:
+            return action
+        if self.expected(name) is not None:
+            raise NotFoundError(
+                f"There is no action '{name}' now: its server does not offer it, or has not "
+                "answered since we started."
+            )
+        known = ", ".join(sorted(self._actions)) or "none"
+        raise NotFoundError(f"There is no action '{name}'. Known actions: {known}.")
+
+    def expected(self, name: str) -> Risk | None:
+        """The risk of an action that is not there, where one of that name may still be found out;
+        None for all others."""
+        if name in self._actions or self._discovery is None:
+            return None
+        return self._discovery.expected(name)
 
     def __iter__(self) -> Iterator[Action[Any]]:
-        return iter(self._actions.values())
+        found = self._found().items()
+        yield from self._actions.values()
+        yield from (action for name, action in found if name not in self._actions)
+
+    def _found(self) -> Mapping[str, Action[Any]]:
+        return {} if self._discovery is None else self._discovery.found()

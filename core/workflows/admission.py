@@ -10,8 +10,9 @@ from itertools import chain
 from pydantic import JsonValue
 
 from core.errors import CountersignError
-from core.state import AIWorkflow, ApplicationState
+from core.state import AIWorkflow
 from core.workflows.actions import ActionRegistry
+from core.workflows.catalogue import Catalogue
 from core.workflows.definition import StepKind, spoken
 from core.workflows.difference import difference
 from core.workflows.guardrails import AnyGuardrail, GuardrailResult, GuardrailState
@@ -45,18 +46,19 @@ class Admission:
     """Checks runs before their first step.
 
     Args:
+        catalogue: the workflows as they are now.
         planner: says which guardrails the workflow and the policy ask for now.
         judge: evaluates the guardrails of a run's plan.
     """
 
     def __init__(
         self,
-        state: ApplicationState,
+        catalogue: Catalogue,
         planner: Planner,
         registry: ActionRegistry,
         judge: Callable[[Run], Awaitable[Verdict]],
     ) -> None:
-        self._state = state
+        self._catalogue = catalogue
         self._planner = planner
         self._registry = registry
         self._judge = judge
@@ -110,7 +112,9 @@ class Admission:
         return ""
 
     def _changed(self, run: Run) -> str:
-        workflow = self._state.workflows.get(run.plan.workflow)
+        if changed := next(filter(None, (self._changed_pin(step) for step in run.plan.steps)), ""):
+            return changed
+        workflow = self._catalogue.get(run.plan.workflow, run.plan.arguments)
         if workflow is None:
             return f"There is no workflow '{run.plan.workflow}' any more."
         if lines := difference(run.plan.definition, definition_of(workflow)):
@@ -124,6 +128,18 @@ class Admission:
         if now == run.plan.guardrails:
             return []
         return difference(_rules(run.plan.guardrails), _rules(now))
+
+    def _changed_pin(self, step: PlannedStep) -> str:
+        """How what the step calls is defined otherwise than it was, or nothing."""
+        if step.pin is None:
+            return ""
+        try:
+            action = self._registry.get(step.action)
+        except CountersignError as error:
+            return f"'{step.name}' cannot be done any more: {error}"
+        if action.pin != step.pin:
+            return f"'{step.name}' is not what was signed: {step.action} was defined anew since."
+        return ""
 
     def _changed_meaning(self, step: PlannedStep) -> str:
         """How a step would now do something else than what was signed, or nothing."""

@@ -131,6 +131,11 @@ def _prepare(
         known = scope()
         arguments = {key: render(v, known, frozenset()) for key, v in arguments.items()}
     action = registry.get(step.action)
+    if step.pin is not None and action.pin != step.pin:
+        raise ActionError(
+            f"{step.action} is not what was signed any more: its definition has changed since the "
+            "plan was made. Look at what it is now, and ask for it anew."
+        )
     typed = action.read(arguments)
     if action.risk_of(typed).rank > step.risk.rank:
         raise ActionError(

@@ -204,6 +204,8 @@ def _highest(actions: ActionRegistry, workflow: AIWorkflow) -> Risk:
 
 
 def _risk(actions: ActionRegistry, call: Call) -> Risk:
+    if (risk := actions.expected(call.action)) is not None:
+        return risk
     action = actions.get(call.action)
     if next(references(call.arguments), None) is not None:
         return action.risk

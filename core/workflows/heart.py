@@ -13,6 +13,7 @@ from core.store.pictures import PictureStore
 from core.store.runs import RunStore
 from core.workflows.actions import ActionRegistry
 from core.workflows.admission import Admission
+from core.workflows.catalogue import Catalogue
 from core.workflows.display import Display
 from core.workflows.engine import RunEngine
 from core.workflows.execution import Execution, Tools
@@ -46,14 +47,15 @@ def assemble(
 ) -> Heart:
     """Make the engine, which is then to be launched, and the service in front of it."""
     planner = Planner(state.policy, actions)
-    admission = Admission(state, planner, actions, judge)
+    catalogue = Catalogue(state.workflows, actions)
+    admission = Admission(catalogue, planner, actions, judge)
     execution = Execution(
         Tools(store, actions, display.touch, PictureStore(database).keep), admission
     )
     engine = RunEngine(execution, database, replica)
     steering = Steering(store, engine, permissions, roles)
     service = WorkflowService(
-        state=state,
+        catalogue=catalogue,
         planner=planner,
         store=store,
         permissions=permissions,

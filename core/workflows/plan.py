@@ -48,6 +48,7 @@ class PlannedStep(Frozen):
         roles: who may confirm a manual step.
         each: the item of the for-each that it is in.
         undo: position in the plan's steps of what takes it back.
+        pin: digest of the action's definition, where that comes from outside.
     """
 
     id: str
@@ -67,6 +68,8 @@ class PlannedStep(Frozen):
     roles: tuple[str, ...] = ()
     each: str | None = None
     undo: int | None = None
+    # Left out where there is none: plans that were signed before it was there keep their digest.
+    pin: str | None = Field(default=None, exclude_if=lambda pin: pin is None)
 
     @property
     def late(self) -> bool:

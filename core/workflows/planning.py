@@ -151,6 +151,7 @@ class Planner:
             time_limit_s=draft.call.time_limit.total_seconds(),
             retry=None if undoing else _retry(draft.step.retry),
             each=draft.around.each,
+            pin=action.pin,
         )
 
     async def _preview(

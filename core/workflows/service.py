@@ -18,10 +18,11 @@ from core.records import Frozen, Place, storable_text
 from core.security.audit import AuditLog
 from core.security.permissions import Permissions
 from core.security.policy import Right
-from core.state import AIWorkflow, ApplicationState
+from core.state import AIWorkflow
 from core.store.progress import ENGINE
 from core.store.runs import RunStore, UnreadableRunError
 from core.workflows.admission import Admission
+from core.workflows.catalogue import Catalogue
 from core.workflows.display import Display
 from core.workflows.engine import LET_GO, RunEngine
 from core.workflows.guardrails import GuardrailState
@@ -58,6 +59,7 @@ class WorkflowService:
     """The one way to start, countersign and steer runs.
 
     Args:
+        catalogue: what can be asked for.
         signing: takes signatures.
         steering: what people decide about runs that have begun.
         admission: whether one may begin.
@@ -65,7 +67,7 @@ class WorkflowService:
 
     def __init__(
         self,
-        state: ApplicationState,
+        catalogue: Catalogue,
         planner: Planner,
         store: RunStore,
         permissions: Permissions,
@@ -77,7 +79,7 @@ class WorkflowService:
         audit: AuditLog,
         display: Display,
     ) -> None:
-        self._state = state
+        self._catalogue = catalogue
         self._planner = planner
         self._store = store
         self._permissions = permissions
@@ -91,8 +93,13 @@ class WorkflowService:
 
     @property
     def workflows(self) -> Mapping[str, AIWorkflow]:
-        """The workflows that can be started, by id."""
-        return self._state.workflows
+        """The workflows of the configuration's files, by id."""
+        return self._catalogue.written
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """All that can be asked for."""
+        return self._catalogue
 
     async def request(self, request: RunRequest) -> Run:
         """Plan and save a run; it begins by itself once its guardrails are met.
@@ -102,7 +109,7 @@ class WorkflowService:
             NotAllowedError: the person may not start it.
             InvalidRequestError: an argument is wrong, or a dry run failed.
         """
-        workflow = self._workflow(request.workflow)
+        workflow = self._workflow(request)
         await self._may_start(workflow, request)
         run_id = run_id_of(request.key)
         if await self._store.exists(run_id):
@@ -127,7 +134,7 @@ class WorkflowService:
             NotAllowedError: the person may not start it.
             InvalidRequestError: an argument is wrong, or a dry run failed.
         """
-        workflow = self._workflow(request.workflow)
+        workflow = self._workflow(request)
         await self._may_start(workflow, request)
         return await self.judged(await self._planned(run_id_of(request.key), workflow, request))
 
@@ -340,11 +347,12 @@ class WorkflowService:
             steps=tuple(StepProgress(step_id=step.id) for step in plan.steps),
         )
 
-    def _workflow(self, name: str) -> AIWorkflow:
-        if name not in self._state.workflows:
-            known = ", ".join(self._state.workflows) or "none"
-            raise NotFoundError(f"There is no workflow '{name}'. There are: {known}.")
-        return self._state.workflows[name]
+    def _workflow(self, request: RunRequest) -> AIWorkflow:
+        workflow = self._catalogue.get(request.workflow, request.arguments)
+        if workflow is None:
+            known = ", ".join(self._catalogue.written) or "none"
+            raise NotFoundError(f"There is no workflow '{request.workflow}'. There are: {known}.")
+        return workflow
 
     async def _may_start(self, workflow: AIWorkflow, request: RunRequest) -> None:
         if request.automatic:

@@ -1,27 +1,29 @@
 """From a tool's JSON Schema to typed arguments.
 
 Checked twice: pydantic knows the names and plain types, so that `countersign check` finds a
-misspelt one; `jsonschema`, which the MCP SDK brings, checks all else that the schema says. It is
-given an empty registry: by default it would fetch a `$ref` from anywhere.
+misspelt one; `schemas` checks all else that the schema says.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-from jsonschema.exceptions import ValidationError as MismatchError
-from jsonschema.validators import validator_for
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, model_validator
-from referencing import Registry
-from referencing.exceptions import Unresolvable
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    create_model,
+    model_validator,
+)
 
 from core.records import Frozen
+from integrations.mcp.schemas import check_schema, kinds_of, mismatch
 from integrations.mcp.tools import ApprovedTool
-from integrations.text import clip
 
 _TYPES: dict[str, Any] = {
     "string": str,
@@ -39,6 +41,7 @@ class Check(Frozen):
 
     schema_: dict[str, JsonValue]
     only: dict[str, tuple[str, ...]]
+    foreign: bool
 
     def problem(self, given: Mapping[str, JsonValue]) -> str | None:
         """What is wrong with them, in words."""
@@ -46,16 +49,7 @@ class Check(Frozen):
             value = given.get(name)
             if not isinstance(value, str) or not any(fnmatchcase(value, p) for p in patterns):
                 return f"{name} must match one of {', '.join(patterns)}"
-        try:
-            _dialect(self.schema_)(self.schema_, registry=Registry()).validate(dict(given))
-        except MismatchError as error:
-            place = ".".join(str(part) for part in error.absolute_path)
-            return clip(f"{place}: {error.message}" if place else error.message, 300)
-        except Unresolvable as error:
-            return clip(f"the tool's schema refers to what is not in it: {error}", 300)
-        except RecursionError:
-            return "the tool's schema refers to itself without end"
-        return None
+        return mismatch(self.schema_, given, foreign=self.foreign)
 
 
 class ToolArguments(BaseModel):
@@ -95,10 +89,7 @@ def arguments_of(name: str, tool: ApprovedTool) -> type[ToolArguments]:
         raise ValueError("input_schema: must be of type object, with properties")
     if len(properties) > _MOST:
         raise ValueError(f"input_schema: at most {_MOST} properties")
-    try:
-        _dialect(schema).check_schema(schema)
-    except SchemaError as error:
-        raise ValueError(f"input_schema: {clip(error.message, 300)}") from error
+    check_schema(schema)
     if unknown := sorted(set(tool.only) - set(properties)):
         raise ValueError(f"only: the tool has no argument {', '.join(unknown)}")
     needed = {*required, *tool.only} if isinstance(required, list) else set(tool.only)
@@ -106,18 +97,27 @@ def arguments_of(name: str, tool: ApprovedTool) -> type[ToolArguments]:
     for position, (argument, property_) in enumerate(properties.items()):
         default = ... if argument in needed else None
         # Names of the server's choice, such as `model_config`, would not do for attributes.
-        fields[f"p{position}"] = (_type(property_), Field(default, alias=argument))
+        fields[f"p{position}"] = (_type(property_, schema), Field(default, alias=argument))
     model = create_model(name, __base__=ToolArguments, **fields)
-    model.check = Check(schema_=schema, only=tool.only)
+    model.check = Check(schema_=schema, only=tool.only, foreign=not tool.listed)
     return model
 
 
-def _dialect(schema: Mapping[str, JsonValue]) -> Any:
-    """The validator for the dialect that the schema names; MCP's own default is 2020-12."""
-    return validator_for(schema, default=Draft202012Validator)
-
-
-def _type(property_: JsonValue) -> Any:
-    """The Python type of a plain JSON type; any JSON for all else."""
+def _type(property_: JsonValue, schema: Mapping[str, JsonValue]) -> Any:
+    """The Python type of a plain JSON type; any JSON for all else. Where only something of several
+    parts would do, a text is read as JSON: a workflow's parameters hold no other."""
     kind = property_.get("type") if isinstance(property_, dict) else None
-    return _TYPES.get(kind, JsonValue) if isinstance(kind, str) else JsonValue
+    type_ = _TYPES.get(kind, JsonValue) if isinstance(kind, str) else JsonValue
+    kinds = kinds_of(property_, schema)
+    if kinds and kinds <= {"array", "object"}:
+        return Annotated[type_, BeforeValidator(_from_text)]
+    return type_
+
+
+def _from_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value  # whose type is wrong, as pydantic and the schema say

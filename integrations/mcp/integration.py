@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from core.errors import ConfigurationError
-from core.records import Frozen, Idempotency
+from core.records import Frozen, Idempotency, Risk
 from core.security.secrets import Secrets
 from core.state import AIIntegration
 from core.workflows.actions import Action, ActionError
@@ -25,14 +27,17 @@ from integrations.base import (
 )
 from integrations.credentials import Address, authorization
 from integrations.mcp.actions import CallTool, tool_action
-from integrations.mcp.session import McpServer, Program, Remote, Transport, require_approved
+from integrations.mcp.session import McpServer, Program, Remote, Transport, require_same
 from integrations.mcp.tools import ApprovedTool, ToolName
+from integrations.mcp.unlisted import UnlistedTools
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
+_FIRST_ANSWER_S = 5.0
+"""How long we wait for a server's tools when we start."""
 
 
 class McpSettings(Frozen):
-    """Settings of the kind `mcp`: a server by `url` or `command`, and the tools that are approved.
+    """Settings of the kind `mcp`: a server by `url` or `command`, and what its tools may do.
 
     Attributes:
         url: of a server over streamable HTTP.
@@ -41,7 +46,9 @@ class McpSettings(Frozen):
         directory: where the program runs, and its HOME.
         environment: variables of the program.
         timeout_s: seconds for one request.
-        tools: by the name that workflows use; others cannot be called.
+        tools: those that are approved, by the name that workflows use.
+        unlisted: the risk of all others that the server offers, or that they cannot be called.
+            That one of them only reads, nobody has looked at: list it to say so.
     """
 
     url: Address | None = None
@@ -50,6 +57,7 @@ class McpSettings(Frozen):
     environment: dict[str, str] = Field(default_factory=dict, max_length=100)
     timeout_s: float = Field(default=60.0, gt=0, le=3600)
     tools: dict[ToolName, ApprovedTool] = Field(default_factory=dict, max_length=200)
+    unlisted: Literal["change", "destructive", "refuse"] = "change"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -64,7 +72,7 @@ class McpSettings(Frozen):
 
 
 class McpIntegration(Integration):
-    """Calls the approved tools of one MCP server.
+    """Calls the tools of one MCP server.
 
     Secrets: over HTTP `token` (bearer); of a program, each becomes the variable of its name.
     """
@@ -78,6 +86,12 @@ class McpIntegration(Integration):
         self.server = server
         self._settings = settings
         self._tools = tools
+        self._following: asyncio.Task[None] | None = None
+        self._unlisted: UnlistedTools | None = None
+        if settings.unlisted != "refuse":
+            listed = {key: tool.name or key for key, tool in settings.tools.items()}
+            risk = Risk(settings.unlisted)
+            self._unlisted = UnlistedTools(integration_id, server, risk, listed)
 
     @classmethod
     def create(cls, record: AIIntegration, secrets: Secrets) -> Self:
@@ -99,6 +113,31 @@ class McpIntegration(Integration):
         """See `Integration.actions`."""
         return tuple(self._tools)
 
+    def found(self) -> Mapping[str, Action[Any]]:
+        """See `Integration.found`: the tools that the file does not list."""
+        return {} if self._unlisted is None else self._unlisted.actions
+
+    def expected(self, name: str) -> Risk | None:
+        """See `Integration.expected`."""
+        own = name.startswith(f"mcp.{self.id}.")
+        return Risk(self._settings.unlisted) if own and self._unlisted is not None else None
+
+    async def start(self) -> None:
+        """See `Integration.start`. One that does not answer soon is asked again and again."""
+        if self._unlisted is None:
+            return
+        self._following = asyncio.create_task(self._unlisted.follow())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_ANSWER_S):
+                await self._unlisted.asked.wait()
+
+    async def close(self) -> None:
+        """See `Integration.close`."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
+            self._following = None
+
     async def health(self) -> Health:
         """See `Integration.health`. A program is looked for, not started; a server is asked
         whether its tools are still what was approved."""
@@ -108,7 +147,8 @@ class McpIntegration(Integration):
         try:
             offered = await self.server.offered()
             for key, tool in self._settings.tools.items():
-                require_approved(self.server.name, tool.name or key, tool.digest, offered)
+                name = tool.name or key
+                require_same(self.server.name, name, tool.digest, offered, listed=True)
         except ActionError as error:
             return Health(ready=False, detail=str(error))
         return Health(ready=True, detail="offers what was approved")

@@ -157,6 +157,9 @@ class McpServer:
         self._transport = transport
         self._timeout_s = timeout_s
         self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._known: dict[str, OfferedTool] | None = None
+        self.news = asyncio.Event()
+        """Set whenever it offers something else than it did before."""
 
     async def offered(self) -> dict[str, OfferedTool]:
         """The tools that it offers now, by name.
@@ -167,20 +170,27 @@ class McpServer:
         found: dict[str, OfferedTool] | None = None
         try:
             async with self._session() as client:
-                found = await _list(client)
+                found = await self._list(client)
         except _FAILURES as error:
             if found is None:
                 raise ActionError(f"{self.name}: {_told(error)}.") from error
         return found or {}
 
     async def call(
-        self, tool: str, digest: str, arguments: Mapping[str, JsonValue], *, repeatable: bool
+        self,
+        tool: str,
+        digest: str,
+        arguments: Mapping[str, JsonValue],
+        *,
+        repeatable: bool,
+        listed: bool,
     ) -> ToolOutcome:
-        """Call a tool, if the server still says of it what was approved.
+        """Call a tool, if the server still says of it what it did.
 
         Args:
-            digest: of what was approved.
+            digest: of what it said.
             repeatable: calling twice has the effect of once.
+            listed: what it said stands in the integration's file, as approved.
 
         Raises:
             ActionError: it was not called, or the server has refused it.
@@ -190,7 +200,7 @@ class McpServer:
         sent = False
         try:
             async with self._session() as client:
-                require_approved(self.name, tool, digest, await _list(client))
+                require_same(self.name, tool, digest, await self._list(client), listed=listed)
                 sent = True
                 outcome = _outcome(await client.call_tool(tool, dict(arguments)))
         except _FAILURES as error:
@@ -200,6 +210,13 @@ class McpServer:
                 raise raised(f"{self.name}: {tool}: {_told(error)}.") from error
         assert outcome is not None  # noqa: S101 - all else has raised
         return outcome
+
+    async def _list(self, client: Client) -> dict[str, OfferedTool]:
+        offered = await _list(client)
+        if offered != self._known:
+            self._known = offered
+            self.news.set()
+        return offered
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Client]:
@@ -215,8 +232,8 @@ class McpServer:
                 raise _first(group) from group
 
 
-def require_approved(
-    server: str, tool: str, digest: str, offered: Mapping[str, OfferedTool]
+def require_same(
+    server: str, tool: str, digest: str, offered: Mapping[str, OfferedTool], *, listed: bool
 ) -> None:
     """See `McpServer.call`.
 
@@ -225,11 +242,17 @@ def require_approved(
     """
     if tool not in offered:
         raise ActionError(f"{server} offers no tool {tool} now.")
-    if offered[tool].digest != digest:
+    if offered[tool].digest == digest:
+        return
+    if listed:
         raise ActionError(
             f"{server} now says something else of {tool} than was approved ({digest[:19]}…): read "
             "what `countersign mcp offered` prints, and approve it anew."
         )
+    raise ActionError(
+        f"{server} now says something else of {tool} than before ({digest[:19]}…): look at what "
+        "it says, and ask for it anew."
+    )
 
 
 async def _list(client: Client) -> dict[str, OfferedTool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, JsonValue, StringConstraints
 
@@ -30,6 +30,8 @@ class ApprovedTool(Frozen):
         only: for an argument, the patterns (`*`, `?`, `[…]`) of which its value must match one.
     """
 
+    listed: ClassVar[bool] = True
+
     name: ServerName | None = None
     risk: Risk = Risk.CHANGE
     idempotency: Idempotency = Idempotency.NONE
@@ -41,6 +43,12 @@ class ApprovedTool(Frozen):
     def digest(self) -> str:
         """See `definition_digest`."""
         return definition_digest(self.description, self.input_schema)
+
+
+class UnlistedTool(ApprovedTool):
+    """A tool that the file does not list, and so nobody has approved: as its server says of it."""
+
+    listed: ClassVar[bool] = False
 
 
 def definition_digest(description: str | None, input_schema: dict[str, JsonValue]) -> str:

@@ -6,16 +6,12 @@ import gzip
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from mcp.server.transport_security import TransportSecuritySettings
 
 from core.errors import ConfigurationError, InvalidRequestError
 from core.records import Idempotency, Place, Risk
@@ -23,7 +19,8 @@ from core.security.secrets import Secrets
 from core.state import AIIntegration
 from core.workflows.actions import Action, ActionContext, ActionError, OutcomeUnknownError
 from integrations.mcp import McpIntegration
-from tests.support.mcp_server import DESCRIPTION, make, says_file
+from tests.support.mcp_http import over_http
+from tests.support.mcp_server import DESCRIPTION, says_file
 from tests.support.until import until
 
 ROOT = Path(__file__).parents[2]
@@ -90,34 +87,6 @@ async def execute(one: Action[Any], **given: Any) -> Any:
         place=Place(channel="C1"),
     )
     return await one.execute(one.read(given), context)
-
-
-@asynccontextmanager
-async def over_http(log: Path, token: str) -> AsyncIterator[str]:
-    """The same server behind a bearer token; its address."""
-    app = make(log).streamable_http_app(
-        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False)
-    )
-
-    async def guarded(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            given = dict(scope["headers"]).get(b"authorization")
-            if given != f"Bearer {token}".encode():
-                await send({"type": "http.response.start", "status": 401, "headers": []})
-                await send({"type": "http.response.body", "body": b""})
-                return
-        await app(scope, receive, send)
-
-    config = uvicorn.Config(guarded, port=0, log_level="error", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    try:
-        await until(lambda: server.started, "the MCP server listens")
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}/mcp"
-    finally:
-        server.should_exit = True
-        await serving
 
 
 class TestProgram:

@@ -26,6 +26,7 @@ from core.store.pictures import PictureStore
 from core.store.showing import Showing
 from core.workflows.actions import ActionRegistry
 from core.workflows.admission import Admission
+from core.workflows.catalogue import Catalogue
 from core.workflows.display import Display
 from core.workflows.engine import RunEngine
 from core.workflows.execution import Execution, Tools
@@ -119,13 +120,14 @@ def replica(
     judge = Judge(roles, Worlds(registry, others, gates, Calendars(folder)), clock)
     display = Display(store, Showing(database), Silent())
     planner = Planner(rules, registry)
-    admission = Admission(made, planner, registry, judge)
+    catalogue = Catalogue(made.workflows, registry)
+    admission = Admission(catalogue, planner, registry, judge)
     execution = Execution(
         Tools(store, registry, display.touch, PictureStore(database).keep), admission
     )
     engine = cast("RunEngine", HandEngine())
     service = WorkflowService(
-        state=made,
+        catalogue=catalogue,
         planner=planner,
         store=store,
         permissions=permissions,
