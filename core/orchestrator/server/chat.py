@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from core.orchestrator.server.calls import CallReader, ContentReader, Delta, whole_message
 from core.orchestrator.server.engine import Engine, LaneName
 from core.orchestrator.server.http import deadline, emitter, read, run
 from core.orchestrator.server.jobs import ChatJob, Event, Finished, Piece
@@ -51,18 +52,21 @@ class ChatEndpoint:
             repeatable=body.seed is not None,
         )
         completion = Completion(body.model, len(prompt))
+        reader = CallReader() if body.may_call else ContentReader()
         chosen = body.structured_outputs is not None and body.structured_outputs.choice is not None
         lane: LaneName = "short" if chosen else "chat"
         async with contextlib.aclosing(run(self._engine, job, events, lane)) as results:
             if body.stream:
                 usage = body.stream_options is not None and body.stream_options.include_usage
-                return await _send_stream(request, results, completion, with_usage=usage)
-            text = ""
+                return await _send_stream(request, results, completion, reader, with_usage=usage)
+            deltas: list[Delta] = []
             async for event in results:
                 if isinstance(event, Piece):
-                    text += event.text
+                    deltas += reader.push(event.text)
                 elif isinstance(event, Finished):
-                    return web.json_response(completion.whole(text, event))
+                    message = whole_message(deltas + reader.flush())
+                    reason = reader.reason(event)
+                    return web.json_response(completion.whole(message, reason, event))
         raise ApiError(500, "engine_error", "The engine ended without a result.")
 
 
@@ -70,22 +74,26 @@ async def _send_stream(
     request: web.Request,
     results: AsyncIterator[Event],
     completion: Completion,
+    reader: ContentReader,
     *,
     with_usage: bool,
 ) -> web.StreamResponse:
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
     )
-    role = {"role": "assistant"}
+    role: Delta = {"role": "assistant"}
     try:
         async for event in results:
             if not response.prepared:  # until here, a refusal still gets its own status
                 await response.prepare(request)
-            if isinstance(event, Piece):
-                await response.write(server_sent(completion.chunk(role | {"content": event.text})))
+            text = event.text if isinstance(event, Piece) else ""
+            last = reader.flush() if isinstance(event, Finished) else []
+            for delta in reader.push(text) + last:
+                await response.write(server_sent(completion.chunk(role | delta)))
                 role = {}
-            elif isinstance(event, Finished):
-                await response.write(server_sent(completion.chunk(role, event.reason)))
+            if isinstance(event, Finished):
+                reason = reader.reason(event)
+                await response.write(server_sent(completion.chunk(role, reason)))
                 if with_usage:
                     usage = completion.usage_chunk(event)
                     await response.write(server_sent(usage))

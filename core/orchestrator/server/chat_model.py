@@ -16,10 +16,9 @@ from core.orchestrator.manifest import ModelFileError, mend, verify
 from core.orchestrator.server.constraint import GrammarCompiler
 from core.orchestrator.server.decoder import Decoder, Precision, TransformersDecoder
 from core.orchestrator.server.llama import LlamaDecoder
+from core.orchestrator.server.shield import shield_all
 
 logger = logging.getLogger(__name__)
-
-_WORD_JOINER = "\u2060"
 
 
 class PromptError(Exception):
@@ -81,17 +80,30 @@ class ChatModel:
         logger.info("Chat model %s is loaded: %s.", manifest.name, decoder.description)
         return cls(manifest.name, model, tokenizer, decoder)
 
-    def encode(self, messages: Sequence[dict[str, str]]) -> list[int]:
+    @property
+    def template(self) -> str:
+        """The chat template, a Jinja source."""
+        return str(self._tokenizer.chat_template)
+
+    def encode(
+        self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()
+    ) -> list[int]:
         """Token ids of a conversation, up to where the assistant's reply begins.
+
+        Args:
+            tools: for a template that takes them; control tokens in all texts are broken.
 
         Raises:
             PromptError: the model's template refuses the order or the roles.
         """
-        shielded = [item | {"content": self._shield(item["content"])} for item in messages]
         try:
             with self._tokenizer_lock:
                 encoded = self._tokenizer.apply_chat_template(
-                    shielded, add_generation_prompt=True, tokenize=True, return_dict=True
+                    shield_all(list(messages), self._control),
+                    tools=shield_all(list(tools), self._control) or None,
+                    add_generation_prompt=True,
+                    tokenize=True,
+                    return_dict=True,
                 )
         except jinja2.TemplateError as error:
             raise PromptError(f"the chat template of {self.name} says: {error}") from error
@@ -105,13 +117,6 @@ class ChatModel:
                     list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
                 )
             )
-
-    def _shield(self, text: str) -> str:
-        """Break control tokens in text from outside, so that nobody can forge a turn."""
-        for control in self._control:
-            if control in text:
-                text = text.replace(control, control[0] + _WORD_JOINER + control[1:])
-        return text
 
 
 def _decoder(model: Any, precision: Precision, slots: int) -> Decoder:

@@ -93,6 +93,10 @@ class GrammarCompiler:
             raise GrammarError(str(error)) from error
         return self._constraint(grammar)
 
+    def lark(self, grammar: str) -> Constraint:
+        """The reply satisfies a grammar in llguidance's Lark dialect."""
+        return self._constraint(LLMatcher.grammar_from_lark(grammar))
+
     def _constraint(self, grammar: str) -> Constraint:
         if len(grammar) > _MAX_GRAMMAR_CHARACTERS:
             raise GrammarError(f"the grammar is longer than {_MAX_GRAMMAR_CHARACTERS} characters")
@@ -109,6 +113,12 @@ class GrammarCompiler:
             while len(self._compiled) > _CACHED_GRAMMARS:
                 self._compiled.popitem(last=False)
             return Constraint(matcher.deep_copy())
+
+
+def inline_json(schema: dict[str, Any]) -> str:
+    """JSON of `schema` as `GrammarCompiler.json_schema` allows it, inside a Lark grammar."""
+    options = {"x-guidance": {"whitespace_flexible": False}}
+    return f"%json {json.dumps(_with_bounded_numbers(schema) | options)}"
 
 
 def _with_bounded_numbers(node: Any) -> Any:

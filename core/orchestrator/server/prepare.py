@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.orchestrator.server.chat_model import ChatModel, PromptError
 from core.orchestrator.server.constraint import Constraint, GrammarError
 from core.orchestrator.server.replies import ApiError
+from core.orchestrator.server.tools import conversation, grammar, speaks_hermes
 from core.orchestrator.server.wire import ChatBody
 
 
@@ -15,7 +16,7 @@ def prepare(model: ChatModel, body: ChatBody) -> tuple[list[int], Constraint | N
         ApiError: the messages or the constraint do not fit the model.
     """
     try:
-        prompt = model.encode([message.plain() for message in body.messages])
+        prompt = model.encode(*conversation(body, by_template=speaks_hermes(model.template)))
     except PromptError as error:
         raise ApiError(400, "invalid_prompt", f"The messages do not fit: {error}") from error
     if len(prompt) >= model.context_length:
@@ -33,6 +34,8 @@ def prepare(model: ChatModel, body: ChatBody) -> tuple[list[int], Constraint | N
 
 
 def _constraint(model: ChatModel, body: ChatBody) -> Constraint | None:
+    if (calls := grammar(body)) is not None:
+        return model.grammars.lark(calls)
     wanted = body.structured_outputs
     if wanted is not None:
         if wanted.choice is not None:

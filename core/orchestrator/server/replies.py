@@ -63,14 +63,13 @@ class Completion:
             "prompt_tokens_details": {"cached_tokens": end.cached_tokens},
         }
 
-    def whole(self, text: str, end: Finished) -> dict[str, Any]:
+    def whole(self, message: dict[str, Any], reason: str, end: Finished) -> dict[str, Any]:
         """The body of a reply that is not streamed."""
-        message = {"role": "assistant", "content": text}
-        choice = {"index": 0, "message": message, "finish_reason": end.reason, "logprobs": None}
+        choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
         body = self._object("chat.completion", [choice])
         return body | {"usage": self._usage(end)}
 
-    def chunk(self, delta: dict[str, str], reason: str | None = None) -> dict[str, Any]:
+    def chunk(self, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
         """One chunk of a streamed reply."""
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
         return self._object("chat.completion.chunk", [choice])

@@ -1,6 +1,7 @@
 """Bodies of requests: the part of OpenAI's API that is served, with vLLM's `structured_outputs`.
 
-https://platform.openai.com/docs/api-reference/chat and
+https://platform.openai.com/docs/api-reference/chat,
+https://platform.openai.com/docs/guides/function-calling and
 https://docs.vllm.ai/en/latest/features/structured_outputs.html
 A field that is not served is refused by name, so that nothing is ignored in silence.
 """
@@ -12,7 +13,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_CHARACTERS = 400_000
+MAX_TOOLS = 128
 Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+CallId = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class _Body(BaseModel):
@@ -26,18 +30,85 @@ class TextPart(_Body):
     text: Text
 
 
+class CalledFunction(_Body):
+    """What an assistant called; `arguments` is the text that it wrote, JSON as a rule."""
+
+    name: FunctionName
+    arguments: Text
+
+
+class ToolCall(_Body):
+    """A call in an assistant's turn."""
+
+    id: CallId
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
 class Message(_Body):
     """One turn; `developer` is OpenAI's newer word for `system`."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text | tuple[TextPart, ...]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | tuple[TextPart, ...] | None = None
     name: str | None = Field(default=None, max_length=200)
+    tool_calls: tuple[ToolCall, ...] | None = Field(
+        default=None, min_length=1, max_length=MAX_TOOLS
+    )
+    tool_call_id: CallId | None = None
 
-    def plain(self) -> dict[str, str]:
-        """The message as chat templates take it."""
-        content = self.content
-        text = content if isinstance(content, str) else "".join(part.text for part in content)
-        return {"role": "system" if self.role == "developer" else self.role, "content": text}
+    @model_validator(mode="after")
+    def _fits_its_role(self) -> Message:
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("tool_calls belong to the role assistant")
+        if (self.tool_call_id is not None) != (self.role == "tool"):
+            raise ValueError("tool_call_id belongs to the role tool, and is needed there")
+        if self.content is None and not self.tool_calls:
+            raise ValueError(f"a message of the role {self.role} needs content")
+        return self
+
+    @property
+    def template_role(self) -> str:
+        """The role as chat templates know it."""
+        return "system" if self.role == "developer" else self.role
+
+    @property
+    def text(self) -> str:
+        """The content as one text; empty where there is none."""
+        if self.content is None or isinstance(self.content, str):
+            return self.content or ""
+        return "".join(part.text for part in self.content)
+
+
+class Function(_Body):
+    """A function that the model may call; without `parameters` it takes none.
+
+    Arguments satisfy the schema whether `strict` is set or not.
+    """
+
+    name: FunctionName
+    description: str | None = Field(default=None, max_length=20_000)
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(_Body):
+    """A tool; functions are the only kind."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class FunctionReference(_Body):
+    """The name of a function."""
+
+    name: FunctionName
+
+
+class NamedTool(_Body):
+    """The one function that must be called."""
+
+    type: Literal["function"]
+    function: FunctionReference
 
 
 class JsonSchema(_Body):
@@ -111,6 +182,9 @@ class ChatBody(_Body):
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
+    tools: tuple[Tool, ...] | None = Field(default=None, min_length=1, max_length=MAX_TOOLS)
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
     user: str | None = Field(default=None, max_length=200)
 
     @model_validator(mode="after")
@@ -118,6 +192,45 @@ class ChatBody(_Body):
         if self.structured_outputs and self.response_format:
             raise ValueError("give response_format or structured_outputs, not both")
         return self
+
+    @model_validator(mode="after")
+    def _tools_fit(self) -> ChatBody:
+        if self.tools is None:
+            if self.tool_choice is not None or self.parallel_tool_calls is not None:
+                raise ValueError("tool_choice and parallel_tool_calls need tools")
+            return self
+        names = [tool.function.name for tool in self.tools]
+        if len(set(names)) < len(names):
+            raise ValueError("tools: two have the same name")
+        if isinstance(self.tool_choice, NamedTool) and self.tool_choice.function.name not in names:
+            raise ValueError("tool_choice names a function that is not among tools")
+        if self.may_call and self.structured_outputs:
+            raise ValueError("structured_outputs cannot be combined with tools that may be called")
+        if self.may_call and self.stop is not None:
+            raise ValueError("stop cannot be combined with tools that may be called")
+        return self
+
+    @model_validator(mode="after")
+    def _results_answer_calls(self) -> ChatBody:
+        made: set[str] = set()
+        for message in self.messages:
+            made.update(call.id for call in message.tool_calls or ())
+            if message.tool_call_id is not None and message.tool_call_id not in made:
+                raise ValueError(
+                    f"messages: tool_call_id {message.tool_call_id!r} answers no call before it"
+                )
+        return self
+
+    @property
+    def may_call(self) -> tuple[Function, ...]:
+        """The functions that this reply may call."""
+        if self.tools is None or self.tool_choice == "none":
+            return ()
+        functions = tuple(tool.function for tool in self.tools)
+        if isinstance(self.tool_choice, NamedTool):
+            only = self.tool_choice.function.name
+            return tuple(function for function in functions if function.name == only)
+        return functions
 
     @property
     def limit(self) -> int | None:
