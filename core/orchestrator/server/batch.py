@@ -51,7 +51,7 @@ class ChatBatch(Batch):
     def _prefill(self, jobs: Sequence[ChatJob]) -> list[Job]:
         done: list[Job] = []
         room = _PREFILL_TOKENS
-        for job in jobs:
+        for job in sorted(jobs, key=lambda job: job.urgency):
             if room <= 0:
                 break
             slot, piece = self._seats[job], job.pending[:room]

@@ -1,7 +1,7 @@
 """The scheduler: one thread that owns torch and gives every job its turns.
 
-Three lanes let jobs in, each up to its width and in the order they came: embeddings, short jobs (a
-constrained choice), and chat. Those that are in and belong together advance together, a step at a
+Three lanes let jobs in, each up to its width and the most urgent first: embeddings, short jobs (a
+choice), and chat. Those that are in and belong together advance together, a step at a
 time, so a short answer waits for one step of a long one, never for its end.
 """
 
@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
+import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 
 from core.orchestrator.server.jobs import Batch, Failed, Job
+from core.orchestrator.server.lanes import Lane
 from core.orchestrator.wire import DEADLINE_CODE
 
 logger = logging.getLogger(__name__)
 
 LaneName = Literal["embeddings", "short", "chat"]
+_EMBEDDINGS_RUNNING = 4
+_SETTLE_S = 10.0
 SHORT_RUNNING = 2
 """Choices that are advanced besides the chat jobs."""
 
@@ -33,56 +36,34 @@ class QueueFullError(Exception):
         self.waiting = waiting
 
 
-class _Lane:
-    """Jobs of one kind: some running, the others waiting."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self.waiting: deque[Job] = deque()
-        self.running: deque[Job] = deque()
-
-    @property
-    def total(self) -> int:
-        """Jobs that are not done."""
-        return len(self.waiting) + len(self.running)
-
-    def sweep(self) -> list[Job]:
-        """Drop cancelled jobs, return the expired ones, let the next ones in."""
-        expired = []
-        for queue in (self.waiting, self.running):
-            for job in [job for job in queue if job.cancelled or job.expired]:
-                queue.remove(job)
-                if not job.cancelled:
-                    expired.append(job)
-        while self.waiting and len(self.running) < self.width:
-            self.running.append(self.waiting.popleft())
-        return expired
-
-    def remove(self, done: Sequence[Job]) -> None:
-        """Drop jobs that are done."""
-        for job in done:
-            if job in self.running:
-                self.running.remove(job)
-
-
 class Engine:
     """Runs jobs in a thread of its own.
 
     Args:
-        queue_limit: jobs that may wait, over all lanes.
+        queue_limit: jobs that may wait, over all lanes; half as many of the background.
         max_running: chat jobs that are advanced together; `SHORT_RUNNING` more are choices.
         crashed: called in the engine's thread when it ends by an error that is no job's fault.
+        clock: seconds, for how long a job has waited.
     """
 
-    def __init__(self, queue_limit: int, max_running: int, crashed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        queue_limit: int,
+        max_running: int,
+        crashed: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._queue_limit = queue_limit
         self._crashed = crashed
-        self._lanes: dict[LaneName, _Lane] = {
-            "embeddings": _Lane(1),
-            "short": _Lane(SHORT_RUNNING),
-            "chat": _Lane(max_running),
+        self._lanes: dict[LaneName, Lane] = {
+            "embeddings": Lane(_EMBEDDINGS_RUNNING, clock),
+            "short": Lane(SHORT_RUNNING, clock),
+            "chat": Lane(max_running, clock),
         }
         self._changed = threading.Condition()
+        self._stepped = threading.Condition()
+        self._steps = 0
+        self._resting = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -109,22 +90,47 @@ class Engine:
             QueueFullError: the queue limit is reached; nothing was queued.
         """
         with self._changed:
-            waiting = self._count_waiting()
+            waiting = self._queued()
             chosen = self._lanes[lane]
-            if chosen.total >= chosen.width and waiting >= self._queue_limit:
-                raise QueueFullError(waiting)
-            chosen.waiting.append(job)
+            chosen.add(job)
+            if job in chosen.queue() and self._is_full(waiting, job):
+                chosen.remove([job])
+                raise QueueFullError(len(waiting))
             self._changed.notify()
+
+    def _is_full(self, waiting: Sequence[Job], job: Job) -> bool:
+        background = sum(other.background for other in waiting)
+        if job.background and background >= max(1, self._queue_limit // 2):
+            return True
+        return len(waiting) >= self._queue_limit
+
+    def place(self, job: Job) -> int | None:
+        """How many are let in until this job is, in its lane: 1 is next; None where it waits not.
+
+        May be asked from any thread; a place changes only when a step ends or a job is queued.
+        """
+        with self._changed:
+            for lane in self._lanes.values():
+                queue = lane.queue()
+                if job in queue:
+                    return queue.index(job) + 1
+        return None
+
+    def settle(self, timeout_s: float = _SETTLE_S) -> None:
+        """Wait until no job is held that is done or cancelled; for a few steps, never its end."""
+        with self._stepped:
+            last = self._steps + 2  # the step that runs may have begun before; it does not count
+            self._stepped.wait_for(lambda: self._resting or self._steps >= last, timeout_s)
 
     def load(self) -> tuple[int, int]:
         """Numbers of waiting and of running jobs."""
         with self._changed:
-            waiting = self._count_waiting()
+            waiting = len(self._queued())
             return waiting, sum(lane.total for lane in self._lanes.values()) - waiting
 
-    def _count_waiting(self) -> int:
-        # Not the lengths of the queues: a job is let in only at the engine's next step.
-        return sum(max(0, lane.total - lane.width) for lane in self._lanes.values())
+    def _queued(self) -> list[Job]:
+        # Not all that wait: a job is let in only at the engine's next step.
+        return [job for lane in self._lanes.values() for job in lane.queue()]
 
     def _run(self) -> None:
         orderly = False
@@ -138,16 +144,28 @@ class Engine:
 
     def _loop(self) -> None:
         while not self._stopping:
-            for batch, jobs in self._turns().items():
-                if self._stopping:
-                    return
-                done = batch.step(jobs)
-                with self._changed:
-                    for lane in self._lanes.values():
-                        lane.remove(done)
+            self._advance()
             with self._changed:
+                self._passed(resting=not self._has_work())
                 while not self._stopping and not self._has_work():
                     self._changed.wait()
+                self._passed(resting=False)
+
+    def _passed(self, *, resting: bool) -> None:
+        with self._stepped:
+            self._steps += 1
+            self._resting = resting
+            self._stepped.notify_all()
+
+    def _advance(self) -> None:
+        """One step of all; afterwards nothing here holds a model, which may then be unloaded."""
+        for batch, jobs in self._turns().items():
+            if self._stopping:
+                return
+            done = batch.step(jobs)
+            with self._changed:
+                for lane in self._lanes.values():
+                    lane.remove(done)
 
     def _has_work(self) -> bool:
         return any(lane.total for lane in self._lanes.values())

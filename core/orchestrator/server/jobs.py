@@ -73,12 +73,20 @@ class Job:
         emit: takes the events, called in the engine's thread.
         deadline: on the clock of `time.monotonic`.
         batch: what advances this job together with others.
+        priority: lower goes first; above 0 nobody waits for it (background work).
+
+    Attributes:
+        urgency: what it goes by: its priority, until it has waited long.
     """
 
-    def __init__(self, emit: Callable[[Event], None], deadline: float, batch: Batch) -> None:
+    def __init__(
+        self, emit: Callable[[Event], None], deadline: float, batch: Batch, priority: int = 0
+    ) -> None:
         self.emit = emit
         self.deadline = deadline
         self.batch = batch
+        self.background = priority > 0
+        self.urgency = priority
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
@@ -129,8 +137,9 @@ class ChatJob(Job):
         stops: Sequence[str],
         constraint: Constraint | None,
         repeatable: bool = False,
+        priority: int = 0,
     ) -> None:
-        super().__init__(emit, deadline, batch)
+        super().__init__(emit, deadline, batch, priority)
         self.repeatable = repeatable
         self.pending = list(prompt)
         self.position = 0
@@ -213,8 +222,9 @@ class EmbeddingJob(Job):
         model: EmbeddingModel,
         batch: Batch,
         texts: Sequence[Sequence[int]],
+        priority: int = 0,
     ) -> None:
-        super().__init__(emit, deadline, batch)
+        super().__init__(emit, deadline, batch, priority)
         self._model = model
         self._texts = texts
         self._order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
@@ -237,12 +247,15 @@ class EmbeddingTurns(Batch):
     """Embeddings have their turns one after the other: each step is a batch already."""
 
     def __init__(self) -> None:
-        self._last = 0
+        self._order: list[Job] = []
 
     def step(self, jobs: Sequence[Job]) -> list[Job]:
-        """Advance one of the jobs."""
-        self._last += 1
-        job = jobs[self._last % len(jobs)]
+        """Advance one of the most urgent jobs, the one whose last turn is longest ago."""
+        here = [job for job in self._order if job in jobs]
+        here += [job for job in jobs if job not in self._order]
+        job = min(here, key=lambda job: job.urgency)
+        here.remove(job)
+        self._order = [*here, job]
         if not isinstance(job, EmbeddingJob):
             return []
         try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from core.orchestrator.server.engine import Engine, QueueFullError
+from core.orchestrator.server.engine import Engine, LaneName, QueueFullError
 from core.orchestrator.server.jobs import Batch, Event, Failed, Finished, Job
 
 
@@ -33,8 +33,9 @@ class Steps(Job):
         work: Callable[[], object] = lambda: None,
         seconds: float = 60.0,
         batch: Batch = TOGETHER,
+        priority: int = 0,
     ) -> None:
-        super().__init__(self.record, time.monotonic() + seconds, batch)
+        super().__init__(self.record, time.monotonic() + seconds, batch, priority)
         self.last: Event | None = None
         self.ended = threading.Event()
         self._name, self._left, self._log, self._work = name, steps, log, work
@@ -64,7 +65,7 @@ def engine(crashed: threading.Event) -> Iterator[Engine]:
     assert engine.stop(30)
 
 
-def submit_and_run(engine: Engine, jobs: list[tuple[Steps, str]]) -> None:
+def submit_and_run(engine: Engine, jobs: Sequence[tuple[Steps, LaneName]]) -> None:
     for job, lane in jobs:
         engine.submit(job, lane)
     engine.start()
@@ -74,7 +75,8 @@ def submit_and_run(engine: Engine, jobs: list[tuple[Steps, str]]) -> None:
 
 def test_jobs_of_a_batch_advance_together_and_batches_take_turns(engine: Engine) -> None:
     log: list[str] = []
-    jobs = [(Steps(name, 3, log), "chat") for name in "ABC"]  # two at once: C waits
+    # Two at once: C waits.
+    jobs: list[tuple[Steps, LaneName]] = [(Steps(name, 3, log), "chat") for name in "ABC"]
     other = Steps("e", 2, log, batch=Together())
     submit_and_run(engine, [*jobs, (other, "embeddings"), (Steps("s", 2, log), "short")])
     assert log == ["e", "s", "A", "B", "e", "s", "A", "B", "A", "B", "C", "C", "C"]
@@ -83,16 +85,54 @@ def test_jobs_of_a_batch_advance_together_and_batches_take_turns(engine: Engine)
 
 def test_the_queue_is_bounded_whoever_runs_already(engine: Engine) -> None:
     log: list[str] = []
-    jobs = [(Steps(str(index), 1, log), "chat") for index in range(4)]
-    for job, lane in jobs:
-        engine.submit(job, lane)
+    jobs = [Steps(str(index), 1, log) for index in range(4)]
+    for job in jobs:
+        engine.submit(job, "chat")
     assert engine.load() == (2, 2)
     with pytest.raises(QueueFullError):
         engine.submit(Steps("one too many", 1, log), "chat")
     engine.submit(Steps("free lane", 1, log), "short")
     engine.start()
-    assert all(job.ended.wait(5) for job, _ in jobs)
+    assert all(job.ended.wait(5) for job in jobs)
     assert sorted(log) == ["0", "1", "2", "3", "free lane"]
+
+
+def test_background_jobs_fill_half_of_the_queue_at_most(engine: Engine) -> None:
+    log: list[str] = []
+
+    def background(name: str) -> Steps:
+        return Steps(name, 1, log, priority=10)
+
+    jobs = [background("b1"), background("b2")]  # one seat of two is theirs: the second waits
+    for job in jobs:
+        engine.submit(job, "chat")
+    with pytest.raises(QueueFullError, match="1 requests are waiting"):
+        engine.submit(background("b3"), "chat")
+    jobs += [Steps("p1", 1, log), Steps("p2", 1, log)]
+    for job in jobs[2:]:
+        engine.submit(job, "chat")
+    with pytest.raises(QueueFullError, match="2 requests are waiting"):
+        engine.submit(Steps("p3", 1, log), "chat")
+    engine.start()
+    assert all(job.ended.wait(5) for job in jobs)
+
+
+def test_a_waiting_job_knows_its_place(engine: Engine) -> None:
+    log: list[str] = []
+    release = threading.Event()
+    running = [Steps(name, 1, log, lambda: release.wait(5)) for name in "AB"]
+    background, person = Steps("b", 1, log, priority=10), Steps("p", 1, log)
+    for job in (*running, background):
+        engine.submit(job, "chat")
+    assert [engine.place(job) for job in (*running, background)] == [None, None, 1]
+    engine.submit(person, "chat")
+    assert [engine.place(job) for job in (person, background)] == [1, 2]
+    background.cancel()
+    engine.start()
+    release.set()
+    assert person.ended.wait(5)
+    assert "b" not in log
+    assert engine.place(person) is None
 
 
 def test_late_jobs_end_even_while_they_wait(engine: Engine) -> None:
