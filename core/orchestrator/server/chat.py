@@ -11,12 +11,12 @@ from aiohttp import web
 from core.orchestrator.server.calls import CallReader, ContentReader, Delta, whole_message
 from core.orchestrator.server.engine import Engine, LaneName
 from core.orchestrator.server.http import deadline, emitter, read, run
-from core.orchestrator.server.jobs import ChatJob, Event, Finished, Piece
+from core.orchestrator.server.jobs import ChatJob, Event, Finished, Piece, Queued
 from core.orchestrator.server.models import Models, ServedChat
 from core.orchestrator.server.prepare import prepare
 from core.orchestrator.server.replies import ApiError, Completion, server_sent
 from core.orchestrator.server.sampling import Sampler
-from core.orchestrator.server.wire import ChatBody
+from core.orchestrator.server.wire import ChatBody, StreamOptions
 
 
 class ChatEndpoint:
@@ -50,15 +50,19 @@ class ChatEndpoint:
             stops=body.stops,
             constraint=constraint,
             repeatable=body.seed is not None,
+            priority=body.priority,
         )
         completion = Completion(body.model, len(prompt))
         reader = CallReader() if body.may_call else ContentReader()
         chosen = body.structured_outputs is not None and body.structured_outputs.choice is not None
         lane: LaneName = "short" if chosen else "chat"
-        async with contextlib.aclosing(run(self._engine, job, events, lane)) as results:
+        options = body.stream_options if body.stream and body.stream_options else StreamOptions()
+        running = run(self._engine, job, events, lane, with_place=options.include_queue_place)
+        async with contextlib.aclosing(running) as results:
             if body.stream:
-                usage = body.stream_options is not None and body.stream_options.include_usage
-                return await _send_stream(request, results, completion, reader, with_usage=usage)
+                return await _send_stream(
+                    request, results, completion, reader, with_usage=options.include_usage
+                )
             deltas: list[Delta] = []
             async for event in results:
                 if isinstance(event, Piece):
@@ -86,6 +90,8 @@ async def _send_stream(
         async for event in results:
             if not response.prepared:  # until here, a refusal still gets its own status
                 await response.prepare(request)
+            if isinstance(event, Queued):
+                await response.write(server_sent(completion.queue_chunk(event.place)))
             text = event.text if isinstance(event, Piece) else ""
             last = reader.flush() if isinstance(event, Finished) else []
             for delta in reader.push(text) + last:

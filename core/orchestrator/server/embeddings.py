@@ -35,7 +35,14 @@ class EmbeddingsEndpoint:
         model = served.model
         texts = await asyncio.to_thread(model.encode, body.texts)
         events: asyncio.Queue[Event] = asyncio.Queue()
-        job = EmbeddingJob(emitter(events), until, model=model, batch=served.batch, texts=texts)
+        job = EmbeddingJob(
+            emitter(events),
+            until,
+            model=model,
+            batch=served.batch,
+            texts=texts,
+            priority=body.priority,
+        )
         async with contextlib.aclosing(run(self._engine, job, events, "embeddings")) as results:
             async for event in results:
                 if isinstance(event, Embedded):

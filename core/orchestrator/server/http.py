@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 from pydantic import BaseModel, ValidationError
 
 from core.orchestrator.server.engine import Engine, LaneName, QueueFullError
-from core.orchestrator.server.jobs import Event, Failed, Job, Piece
+from core.orchestrator.server.jobs import Event, Failed, Job, Piece, Queued
 from core.orchestrator.server.replies import ApiError
 from core.orchestrator.wire import DEADLINE_HEADER
 
@@ -22,6 +22,7 @@ MAX_BODY_BYTES = 4 << 20
 _DEFAULT_DEADLINE_S = 120.0
 _MAX_DEADLINE_S = 3600.0
 _RETRY_AFTER_S = 2
+_PLACE_EVERY_S = 1.0
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -37,9 +38,17 @@ def emitter(events: asyncio.Queue[Event]) -> Callable[[Event], None]:
 
 
 async def run(
-    engine: Engine, job: Job, events: asyncio.Queue[Event], lane: LaneName
+    engine: Engine,
+    job: Job,
+    events: asyncio.Queue[Event],
+    lane: LaneName,
+    *,
+    with_place: bool = False,
 ) -> AsyncGenerator[Event]:
     """Queue a job and yield its events; a caller that leaves cancels it.
+
+    Args:
+        with_place: also the job's place in the queue, when it changes.
 
     Raises:
         ApiError: the queue is full, or the job failed.
@@ -54,16 +63,29 @@ async def run(
             f"Try again in {_RETRY_AFTER_S} seconds.",
             {"Retry-After": str(_RETRY_AFTER_S)},
         ) from full
+    telling = asyncio.create_task(_tell_place(engine, job, events)) if with_place else None
     try:
         while True:
             event = await events.get()
             if isinstance(event, Failed):
                 raise ApiError(event.status, event.code, event.message)
             yield event
-            if not isinstance(event, Piece):
+            if not isinstance(event, Piece | Queued):
                 return
     finally:
         job.cancel()
+        if telling:
+            telling.cancel()
+
+
+async def _tell_place(engine: Engine, job: Job, events: asyncio.Queue[Event]) -> None:
+    """Ask rather than be told: the engine has better things to do than to count who waits."""
+    told = None
+    while (place := engine.place(job)) is not None:
+        if place != told:
+            events.put_nowait(Queued(place))
+            told = place
+        await asyncio.sleep(_PLACE_EVERY_S)
 
 
 def deadline(request: web.Request) -> float:

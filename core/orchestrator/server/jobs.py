@@ -33,6 +33,13 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class Queued:
+    """The job waits; 1 is the next one."""
+
+    place: int
+
+
+@dataclass(frozen=True)
 class Finished:
     """The reply is complete; `cached_tokens` of its prompt were computed for an earlier one."""
 
@@ -63,7 +70,7 @@ class Failed:
         return cls(500, "engine_error", message)
 
 
-Event = Piece | Finished | Embedded | Failed
+Event = Queued | Piece | Finished | Embedded | Failed
 
 
 class Job:

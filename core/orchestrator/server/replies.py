@@ -74,6 +74,10 @@ class Completion:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
         return self._object("chat.completion.chunk", [choice])
 
+    def queue_chunk(self, place: int) -> dict[str, Any]:
+        """A chunk that says which place in the queue the request has; ours."""
+        return self._object("chat.completion.chunk", []) | {"queue": {"place": place}}
+
     def usage_chunk(self, end: Finished) -> dict[str, Any]:
         """The chunk that carries the usage alone."""
         body = self._object("chat.completion.chunk", [])

@@ -16,6 +16,8 @@ MAX_CHARACTERS = 400_000
 MAX_TOOLS = 128
 Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Priority = Annotated[int, Field(ge=-1000, le=1000)]
+"""As in vLLM: lower goes first. 0 is a person who waits, above 0 is background work."""
 CallId = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -155,9 +157,10 @@ class StructuredOutputs(_Body):
 
 
 class StreamOptions(_Body):
-    """What a stream carries besides text."""
+    """What a stream carries besides text; `include_queue_place` is ours."""
 
     include_usage: bool = False
+    include_queue_place: bool = False
 
 
 class ChatBody(_Body):
@@ -185,6 +188,7 @@ class ChatBody(_Body):
     tools: tuple[Tool, ...] | None = Field(default=None, min_length=1, max_length=MAX_TOOLS)
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
+    priority: Priority = 0
     user: str | None = Field(default=None, max_length=200)
 
     @model_validator(mode="after")
@@ -251,6 +255,7 @@ class EmbeddingsBody(_Body):
     model: str = Field(max_length=200)
     input: Text | Annotated[tuple[Text, ...], Field(min_length=1, max_length=2048)]
     encoding_format: Literal["float", "base64"] = "float"
+    priority: Priority = 0
     user: str | None = Field(default=None, max_length=200)
 
     @property
