@@ -9,6 +9,7 @@ from core.errors import ConfigurationError
 from core.orchestrator import catalog, weights
 from core.orchestrator.local import LocalAIOrchestrator
 from core.orchestrator.remote import RemoteAIOrchestrator
+from core.orchestrator.source import ModelKind
 from core.services.ai import AIOrchestratorClient
 from core.settings import Settings
 from core.state import AIModel, CatalogSource, FolderSource, ServerSource
@@ -44,12 +45,29 @@ def default_model(models: Mapping[str, AIModel], modality: str) -> AIModel:
     """The model marked `default: true` for a modality.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is none, or it is retired.
     """
     for model in models.values():
         if model.modality == modality and model.default:
+            if model.stage == "retired":
+                raise ConfigurationError(
+                    f"models/{model.id}.yaml is retired and cannot be the default: give "
+                    f"'default: true' to another {modality} model."
+                )
             return model
     raise ConfigurationError(f"models: no {modality} model has 'default: true'.")
+
+
+def _others(models: Mapping[str, AIModel]) -> dict[str, ModelKind]:
+    """The models besides the defaults that this machine can serve, by name; none is retired."""
+    return {
+        model.served_name: "embeddings" if model.modality == "embeddings" else "chat"
+        for model in models.values()
+        if model.modality in ("text", "embeddings")
+        and not isinstance(model.source, ServerSource)
+        and model.stage != "retired"
+        and not model.default
+    }
 
 
 def make_orchestrator(settings: Settings, models: Mapping[str, AIModel]) -> AIOrchestratorClient:
@@ -80,4 +98,6 @@ def make_orchestrator(settings: Settings, models: Mapping[str, AIModel]) -> AIOr
         threads=settings.model_threads,
         queue_limit=settings.model_queue_limit,
         precision=settings.model_precision,
+        others=_others(models),
+        memory=settings.model_memory,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -56,7 +56,10 @@ class Settings(BaseSettings):
     model_threads: int = Field(default=0, ge=0, description="0: one for each core but one")
     model_queue_limit: int = Field(default=64, ge=1)
     model_precision: Literal["float32", "bfloat16", "int8", "int4"] = Field(
-        default="int4", description="of the chat model's weights on this machine"
+        default="int4", description="of the chat models' weights on this machine"
+    )
+    model_memory: ByteSize | None = Field(
+        default=None, ge=1, description="for all models' weights; None: half of what there is"
     )
 
     @property

@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from pydantic import BaseModel, SecretStr
@@ -21,7 +22,8 @@ from core.orchestrator.child import ModelServerProcess
 from core.orchestrator.deadline import Deadline
 from core.orchestrator.endpoint import ModelEndpoint
 from core.orchestrator.faults import ServerNotReachedError
-from core.orchestrator.wire import Precision, ServerConfig
+from core.orchestrator.source import ModelKind
+from core.orchestrator.wire import Precision, ServedModel, ServerConfig
 from core.services.ai import (
     ChatChunk,
     ChatReply,
@@ -45,6 +47,21 @@ _WAIT_WITHOUT_DEADLINE_S = 60.0
 _NOTICE_S = 2.0
 
 
+def _served(
+    folder: Path, chat: str | None, embeddings: str | None, others: Mapping[str, ModelKind]
+) -> tuple[ServedModel, ...]:
+    """The default models first, which are resident."""
+    defaults: dict[str, ModelKind] = {}
+    if chat:
+        defaults[chat] = "chat"
+    if embeddings:
+        defaults[embeddings] = "embeddings"
+    return tuple(
+        ServedModel(folder=folder / name, kind=kind, resident=name in defaults)
+        for name, kind in {**defaults, **others}.items()
+    )
+
+
 class LocalAIOrchestrator:
     """An `AIOrchestratorClient` over a model server of our own.
 
@@ -53,11 +70,13 @@ class LocalAIOrchestrator:
 
     Args:
         models_dir: folder that `countersign models pull` fills.
-        chat_model: name of the chat model; None runs none.
-        embedding_model: name of the embedding model; None runs none.
+        chat_model: name of the default chat model, always loaded; None runs none.
+        embedding_model: name of the default embedding model, always loaded; None runs none.
+        others: kinds of more models, by name, which are loaded when they are asked for.
+        memory: bytes that all models together may take; None means half of what there is.
         threads: torch's threads; 0 means one for each core but one, and at least one.
         queue_limit: requests that may wait in the server.
-        precision: of the chat model's weights.
+        precision: of the chat models' weights.
     """
 
     def __init__(
@@ -68,13 +87,15 @@ class LocalAIOrchestrator:
         threads: int = 0,
         queue_limit: int = 64,
         precision: Precision = "int4",
+        others: Mapping[str, ModelKind] = MappingProxyType({}),
+        memory: int | None = None,
     ) -> None:
         self._chat_model = chat_model
         self._embedding_model = embedding_model
         self._config = ServerConfig(
             token=SecretStr(secrets.token_urlsafe(32)),
-            chat=models_dir.absolute() / chat_model if chat_model else None,
-            embeddings=models_dir.absolute() / embedding_model if embedding_model else None,
+            models=_served(models_dir.absolute(), chat_model, embedding_model, others),
+            memory=memory,
             threads=threads,
             queue_limit=queue_limit,
             precision=precision,

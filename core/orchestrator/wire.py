@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer
 
+from core.orchestrator.source import ModelKind
+
 DEADLINE_HEADER = "X-Countersign-Deadline"
 """Seconds in which a reply must be finished. Servers that do not know it ignore it."""
 
@@ -18,18 +20,39 @@ Precision = Literal["float32", "bfloat16", "int8", "int4"]
 weights for each token; a prompt is read in bfloat16."""
 
 
+class ServedModel(BaseModel):
+    """A model of this machine that the server may load.
+
+    Attributes:
+        folder: as `countersign models pull` made it; its name is the model's.
+        resident: loaded before the server answers, and never unloaded; else loaded when it is
+            first asked for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    kind: ModelKind
+    resident: bool = False
+
+    @property
+    def name(self) -> str:
+        """What requests call it."""
+        return self.folder.name
+
+
 class ServerConfig(BaseModel):
     """First line on the server's standard input, as JSON; its end is the server's end.
 
     Attributes:
         token: bearer token that every request must carry.
         port: 0 lets the system choose.
-        chat: folder of the chat model.
-        embeddings: folder of the embedding model.
+        models: the first of a kind is the default one.
+        memory: bytes that all models together may take; None means half of what there is.
         threads: torch's threads; 0 means one for each core that this process may use, less one.
         queue_limit: requests that may wait; more are answered 429.
         max_running: chat requests that are decoded together.
-        precision: of the chat model's weights.
+        precision: of the chat models' weights.
         niceness: added to the process's niceness, so that the application goes first. Where Linux
             shares the processors among sessions first, it counts within the server's session.
     """
@@ -39,8 +62,8 @@ class ServerConfig(BaseModel):
     token: SecretStr = Field(min_length=16)
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
-    chat: Path | None = None
-    embeddings: Path | None = None
+    models: tuple[ServedModel, ...] = ()
+    memory: int | None = Field(default=None, ge=1)
     threads: int = Field(default=0, ge=0)
     queue_limit: int = Field(default=64, ge=1)
     max_running: int = Field(default=8, ge=1, le=256)

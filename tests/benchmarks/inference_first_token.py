@@ -22,7 +22,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel, ConfigDict, SecretStr
 from tokenizers import Tokenizer
 
-from core.orchestrator.wire import ServerConfig, ServerReady
+from core.orchestrator.wire import ServedModel, ServerConfig, ServerReady
 
 _WORDS = (
     "alert answer approve build check cluster countersign deploy disk error graph host incident"
@@ -88,7 +88,8 @@ def _ask_s(client: OpenAI, model: str, system: str, question: str) -> float:
 @contextmanager
 def _server(model: Path, threads: int) -> Iterator[OpenAI]:
     token = secrets.token_urlsafe(24)
-    config = ServerConfig(token=SecretStr(token), chat=model, threads=threads, niceness=0)
+    served = ServedModel(folder=model, kind="chat", resident=True)
+    config = ServerConfig(token=SecretStr(token), models=(served,), threads=threads, niceness=0)
     with subprocess.Popen(
         [sys.executable, "-m", "core.orchestrator.server"],
         stdin=subprocess.PIPE,

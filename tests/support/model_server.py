@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from core.orchestrator import RemoteAIOrchestrator, catalog
-from core.orchestrator.wire import ServerConfig, ServerReady
+from core.orchestrator.wire import ServedModel, ServerConfig, ServerReady
 
 QUEUE_LIMIT = 3
 MAX_RUNNING = 2
@@ -27,24 +28,25 @@ class ModelServer:
 
     base_url: str
     token: str
+    pid: int
 
     def client(self) -> RemoteAIOrchestrator:
         """A client of this server; close it."""
         return RemoteAIOrchestrator(self.base_url, self.token, use_proxy=False)
 
 
-@pytest.fixture(scope="session")
-def model_server(models_dir: Path) -> Iterator[ModelServer]:
-    """The server with both default models, a short queue and two turns."""
-    token = secrets.token_urlsafe(24)
-    config = ServerConfig(
-        token=SecretStr(token),
-        chat=models_dir / catalog.DEFAULT_CHAT_MODEL,
-        embeddings=models_dir / catalog.DEFAULT_EMBEDDING_MODEL,
-        queue_limit=QUEUE_LIMIT,
-        max_running=MAX_RUNNING,
-        precision="bfloat16",
+def default_models(models_dir: Path) -> tuple[ServedModel, ...]:
+    """The chat model and the embedding model of the catalog, always loaded."""
+    chat, embeddings = catalog.DEFAULT_CHAT_MODEL, catalog.DEFAULT_EMBEDDING_MODEL
+    return (
+        ServedModel(folder=models_dir / chat, kind="chat", resident=True),
+        ServedModel(folder=models_dir / embeddings, kind="embeddings", resident=True),
     )
+
+
+@contextlib.contextmanager
+def serving(config: ServerConfig) -> Iterator[ModelServer]:
+    """A server process of this configuration; it must end well."""
     process = subprocess.Popen(
         [sys.executable, "-m", "core.orchestrator.server"],
         stdin=subprocess.PIPE,
@@ -56,9 +58,28 @@ def model_server(models_dir: Path) -> Iterator[ModelServer]:
     process.stdin.flush()
     ready = ServerReady.model_validate_json(process.stdout.readline())
     assert ready.base_url is not None, ready.error
-    yield ModelServer(ready.base_url, token)
+    yield ModelServer(ready.base_url, config.token.get_secret_value(), process.pid)
     process.stdin.close()
     assert process.wait(timeout=30) == 0
+
+
+def token() -> SecretStr:
+    """A bearer token."""
+    return SecretStr(secrets.token_urlsafe(24))
+
+
+@pytest.fixture(scope="session")
+def model_server(models_dir: Path) -> Iterator[ModelServer]:
+    """The server with both default models, a short queue and two turns."""
+    config = ServerConfig(
+        token=token(),
+        models=default_models(models_dir),
+        queue_limit=QUEUE_LIMIT,
+        max_running=MAX_RUNNING,
+        precision="bfloat16",
+    )
+    with serving(config) as server:
+        yield server
 
 
 async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 60.0) -> None:

@@ -7,6 +7,7 @@ also when the parent dies, however it dies.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -19,12 +20,12 @@ from aiohttp import web
 from pydantic import ValidationError
 from transformers.utils import logging as transformers_logging
 
-from core.orchestrator.manifest import ModelFileError
 from core.orchestrator.server.app import make_application
-from core.orchestrator.server.chat_model import ChatModel
-from core.orchestrator.server.embedding_model import EmbeddingModel
 from core.orchestrator.server.engine import SHORT_RUNNING, Engine
+from core.orchestrator.server.keeper import Keeper
+from core.orchestrator.server.memory import budget
 from core.orchestrator.server.models import Models
+from core.orchestrator.server.replies import ApiError
 from core.orchestrator.wire import ServerConfig, ServerReady
 
 logger = logging.getLogger("core.orchestrator.server")
@@ -61,31 +62,25 @@ async def _serve(config: ServerConfig, answers: BinaryIO) -> int:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     crashed = asyncio.Event()
-    _watch_parent(loop, ended)
-    loop.add_signal_handler(signal.SIGTERM, ended.set)
-    try:
-        slots = config.max_running + SHORT_RUNNING
-        chat = (
-            await asyncio.to_thread(ChatModel.load, config.chat, config.precision, slots)
-            if config.chat
-            else None
-        )
-        embedder = (
-            await asyncio.to_thread(EmbeddingModel.load, config.embeddings)
-            if config.embeddings
-            else None
-        )
-    except ModelFileError as error:
-        _answer(answers, ServerReady(error=str(error)))
-        return _EXIT_MODEL
 
     def engine_crashed() -> None:
         loop.call_soon_threadsafe(crashed.set)
         loop.call_soon_threadsafe(ended.set)
 
+    _watch_parent(loop, ended)
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    slots = config.max_running + SHORT_RUNNING
     engine = Engine(config.queue_limit, config.max_running, engine_crashed)
+    keeper = Keeper(config.memory or budget(), engine.settle)
+    models = Models(config.models, keeper, config.precision, slots)
+    try:
+        await models.start()
+    except ApiError as error:
+        _answer(answers, ServerReady(error=error.message))
+        return _EXIT_MODEL
+    gc.freeze()  # what is there now stays: looking for garbage after an unloaded model is quick
     engine.start()
-    application = make_application(engine, Models(chat, embedder), config.token.get_secret_value())
+    application = make_application(engine, models, config.token.get_secret_value())
     runner = web.AppRunner(
         application, handler_cancellation=True, access_log=None, shutdown_timeout=0.2
     )

@@ -119,7 +119,7 @@ class Engine:
     def settle(self, timeout_s: float = _SETTLE_S) -> None:
         """Wait until no job is held that is done or cancelled; for a few steps, never its end."""
         with self._stepped:
-            last = self._steps + 2  # the step that runs may have begun before; it does not count
+            last = self._steps + 2  # the step that runs took its jobs before
             self._stepped.wait_for(lambda: self._resting or self._steps >= last, timeout_s)
 
     def load(self) -> tuple[int, int]:
@@ -146,15 +146,15 @@ class Engine:
         while not self._stopping:
             self._advance()
             with self._changed:
-                self._passed(resting=not self._has_work())
+                self._passed()
                 while not self._stopping and not self._has_work():
                     self._changed.wait()
-                self._passed(resting=False)
+            self._resting = False
 
-    def _passed(self, *, resting: bool) -> None:
+    def _passed(self) -> None:
         with self._stepped:
             self._steps += 1
-            self._resting = resting
+            self._resting = not self._has_work()
             self._stepped.notify_all()
 
     def _advance(self) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from core.orchestrator.manifest import MANIFEST_NAME
 from core.orchestrator.server.batch import ChatBatch
 from core.orchestrator.server.chat_model import ChatModel
 from core.orchestrator.server.embedding_model import EmbeddingModel
 from core.orchestrator.server.jobs import EmbeddingTurns
+from core.orchestrator.server.keeper import Keeper, Kept
+from core.orchestrator.server.memory import estimate
 from core.orchestrator.server.replies import ApiError, model_entry
+from core.orchestrator.wire import Precision, ServedModel
 
 
 class ServedChat(NamedTuple):
@@ -28,38 +34,91 @@ class ServedEmbeddings(NamedTuple):
 
 
 class Models:
-    """What requests find their model in. A model is kept while it is in use."""
+    """What requests find their model in. A model is kept while it is in use.
 
-    def __init__(self, chat: ChatModel | None, embedder: EmbeddingModel | None) -> None:
-        self._chat = ServedChat(chat, ChatBatch(chat.decoder)) if chat else None
-        self._embedder = ServedEmbeddings(embedder, EmbeddingTurns()) if embedder else None
+    Args:
+        served: those that can be asked for.
+        keeper: loads and unloads them.
+        precision: of the chat models' weights.
+        slots: conversations that the cache of each chat model can hold.
+    """
+
+    def __init__(
+        self, served: Sequence[ServedModel], keeper: Keeper, precision: Precision, slots: int
+    ) -> None:
+        self.keeper = keeper
+        self._folders: dict[str, Path] = {each.name: each.folder for each in served}
+        self._chat: dict[str, Kept[ServedChat]] = {}
+        self._embedders: dict[str, Kept[ServedEmbeddings]] = {}
+        for each in served:
+            measure = partial(estimate, each.folder, each.kind, precision)
+            if each.kind == "chat":
+                load = partial(_load_chat, each.folder, precision, slots)
+                kept = Kept(each.name, measure, load, resident=each.resident)
+                self._chat[each.name] = kept
+            else:
+                embed = partial(_load_embedder, each.folder)
+                embedder = Kept(each.name, measure, embed, resident=each.resident)
+                self._embedders[each.name] = embedder
+
+    async def start(self) -> None:
+        """Load those that stay in memory; raises `ApiError` where one cannot be loaded."""
+        every: list[Kept[Any]] = [*self._chat.values(), *self._embedders.values()]
+        for kept in every:
+            if kept.resident:
+                async with self.keeper.lease(kept):
+                    pass
 
     @asynccontextmanager
     async def chat(self, name: str) -> AsyncIterator[ServedChat]:
-        """The chat model called `name`; raises `ApiError` where there is none."""
-        if self._chat is None or self._chat.model.name != name:
-            raise _not_found(name, "chat", self._chat.model.name if self._chat else None)
-        yield self._chat
+        """The chat model called `name`, loaded.
+
+        Raises:
+            ApiError: there is none, it cannot be loaded, or it does not fit into the memory.
+        """
+        async with self.keeper.lease(self._find(name, self._chat, "chat")) as served:
+            yield served
 
     @asynccontextmanager
     async def embedder(self, name: str) -> AsyncIterator[ServedEmbeddings]:
-        """The embedding model called `name`; raises `ApiError` where there is none."""
-        served = self._embedder
-        if served is None or served.model.name != name:
-            raise _not_found(name, "embeddings", served.model.name if served else None)
-        yield served
+        """The embedding model called `name`, loaded; raises `ApiError` as `chat` does."""
+        async with self.keeper.lease(self._find(name, self._embedders, "embeddings")) as served:
+            yield served
 
     def entries(self) -> list[dict[str, Any]]:
-        """The list of models, as OpenAI's API gives it."""
-        data = []
-        if self._chat:
-            data.append(model_entry(self._chat.model.name, ["chat", "json"]))
-        if self._embedder:
-            data.append(model_entry(self._embedder.model.name, ["embeddings"]))
-        return data
+        """The list of models, as OpenAI's API gives it: those whose files are there."""
+        kinds: tuple[tuple[list[str], dict[str, Kept[Any]]], ...] = (
+            (["chat", "json"], {**self._chat}),
+            (["embeddings"], {**self._embedders}),
+        )
+        return [
+            model_entry(name, capabilities, loaded=kept.value is not None)
+            for capabilities, models in kinds
+            for name, kept in models.items()
+            if kept.value is not None or self._installed(name)
+        ]
+
+    def _installed(self, name: str) -> bool:
+        return (self._folders[name] / MANIFEST_NAME).is_file()
+
+    def _find(self, name: str, models: dict[str, Kept[Any]], kind: str) -> Kept[Any]:
+        kept = models.get(name)
+        if kept is not None and (kept.value is not None or self._installed(name)):
+            return kept
+        there = ", ".join(other for other in models if self._installed(other))
+        message = f"There is no {kind} model called {name!r}. There is: {there or 'none'}."
+        if kept is not None:
+            message = (
+                f"The {kind} model {name!r} is not installed: run `countersign models pull`. "
+                f"There is: {there or 'none'}."
+            )
+        raise ApiError(404, "model_not_found", message)
 
 
-def _not_found(asked: str, kind: str, there: str | None) -> ApiError:
-    known = f"There is: {there}." if there else "There is none."
-    message = f"There is no {kind} model called {asked!r}. {known}"
-    return ApiError(404, "model_not_found", message)
+def _load_chat(folder: Path, precision: Precision, slots: int) -> ServedChat:
+    model = ChatModel.load(folder, precision, slots)
+    return ServedChat(model, ChatBatch(model.decoder))
+
+
+def _load_embedder(folder: Path) -> ServedEmbeddings:
+    return ServedEmbeddings(EmbeddingModel.load(folder), EmbeddingTurns())

@@ -107,12 +107,13 @@ def embeddings_body(
     return {"object": "list", "data": data, "model": model, "usage": usage}
 
 
-def model_entry(name: str, capabilities: list[str]) -> dict[str, Any]:
-    """One entry of the list of models; `capabilities` is ours."""
+def model_entry(name: str, capabilities: list[str], *, loaded: bool) -> dict[str, Any]:
+    """One entry of the list of models; `capabilities` and `loaded` are ours."""
     return {
         "id": name,
         "object": "model",
         "created": 0,
         "owned_by": "local",
         "capabilities": capabilities,
+        "loaded": loaded,
     }
