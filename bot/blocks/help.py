@@ -53,6 +53,23 @@ VERBS = (
         ),
     ),
     Verb(
+        "tool",
+        "tool [SERVER | NAME KEY=VALUE …]",
+        "List the tools of MCP servers, or ask for a run of one by itself.",
+        (
+            "The list says each tool's risk, and whether somebody has approved it.",
+            "Its card shows the plan and who may countersign it, as of any run.",
+            "A list is written a,b,c, and what has more parts as JSON in single quotes.",
+            "What you type is taken as it stands; it cannot hold ${.",
+        ),
+        (
+            "tool",
+            "tool clouds",
+            "tool clouds.stop_instance instance=staging-7",
+            """tool clouds.tag instance=staging-7 labels='{"team": "shop"}'""",
+        ),
+    ),
+    Verb(
         "runs",
         "runs [RUN | FILTER …]",
         "List the runs that you may see, or show one.",

@@ -65,7 +65,7 @@ def workflow(
         blocks.append(rich(paragraph([text(cut(problem, 1_000))])))
     blocks.append(rich(paragraph([bold(known.name), text(f" {known.objective}")])))
     lines: list[Line] = [
-        [code(name), text(f" {_described(parameter)}")]
+        [code(name), text(f" {described(parameter)}")]
         for name, parameter in known.parameters.items()
     ]
     if lines:
@@ -75,7 +75,7 @@ def workflow(
     action, value = (names.OPEN_OFFER, offer) if offer else (names.OPEN_WORKFLOW, known.id)
     button = Button("Fill in a form…", action, value=value)
     blocks.append(ActionsBlock([button], block_id=f"workflow:{known.id}"))
-    inputs = "; ".join(f"{name}: {_described(p)}" for name, p in known.parameters.items())
+    inputs = "; ".join(f"{name}: {described(p)}" for name, p in known.parameters.items())
     spoken = f"{problem} {known.name}: {known.objective} Inputs: {inputs or 'none'}. "
     spoken += f"For example: {example}"
     return Content(text=escape_mrkdwn(cut(spoken.strip(), 2_500)), blocks=dicts(blocks))
@@ -152,7 +152,7 @@ def usage(workflow: AIWorkflow, command: str, filled: bool = False) -> str:
     parts = [command, "run", workflow.id]
     for name, parameter in workflow.parameters.items():
         if filled:
-            parts.append(f"{name}={_example(parameter)}")
+            parts.append(f"{name}={example_of(parameter)}")
         else:
             parts.append(f"[{name}=…]" if parameter.default is not None else f"{name}=…")
     return " ".join(parts)
@@ -171,7 +171,8 @@ def _words(part: RichTextElement) -> str:
     return str(getattr(part, "text", None) or getattr(part, "user_id", ""))
 
 
-def _described(parameter: Parameter) -> str:
+def described(parameter: Parameter) -> str:
+    """What an input is, and what it may be."""
     words = f"{parameter.description} ({parameter.type})"
     if parameter.choices:
         words += " one of: " + ", ".join(str(choice) for choice in parameter.choices)
@@ -180,7 +181,8 @@ def _described(parameter: Parameter) -> str:
     return cut(words, 400)
 
 
-def _example(parameter: Parameter) -> str:
+def example_of(parameter: Parameter) -> str:
+    """A value to show how one is typed."""
     if parameter.choices:
         value = str(parameter.choices[0])
     elif parameter.default is not None:

@@ -18,6 +18,7 @@ from bot.handlers.lookups import LookUps
 from bot.handlers.people import People
 from bot.handlers.requests import Requests
 from bot.handlers.schedules import ScheduleCommands
+from bot.handlers.tools import Tools
 from bot.services import BotServices
 from bot.slack.escaping import escape_mrkdwn
 from core.errors import InvalidRequestError
@@ -54,12 +55,15 @@ class Commands:
         self._decisions = decisions
         self._conversation = conversation
         look, people = LookUps(services), People(services)
-        deliveries = Deliveries(services)
+        deliveries, tools = Deliveries(services), Tools(services, requests)
         self._look = look
         self._verbs: dict[str, Callable[[Typed], Awaitable[Content | None]]] = {
             "help": self._help,
             "ask": self._ask,
             "run": self._run,
+            "tool": lambda typed: tools.typed(
+                typed.key, typed.user, typed.place, typed.rest, typed.through
+            ),
             "runs": lambda typed: look.runs(typed.user, typed.rest.strip()),
             **{verb: partial(self._decide, verb) for verb in VERBS},
             "away": lambda typed: people.away(typed.user, typed.rest),

@@ -26,6 +26,7 @@ from bot.slack.messenger import RUN_KEY
 from core.errors import CountersignError, InvalidRequestError, NotFoundError
 from core.records import Place
 from core.state import AIWorkflow
+from core.workflows.catalogue import STANDALONE
 from core.workflows.plan import PlannedArgument
 
 _NO_INPUT = "no input"
@@ -188,6 +189,9 @@ class Forms:
 
     def _workflow(self, name: str) -> AIWorkflow:
         workflows = self._services.workflows.workflows
+        if name.startswith(STANDALONE) and name not in workflows:
+            command = self._services.settings.command
+            raise InvalidRequestError(f"A tool has no form: say {command} tool NAME KEY=VALUE …")
         if name not in workflows:
             raise NotFoundError(f"There is no workflow '{name}' any more.")
         return workflows[name]

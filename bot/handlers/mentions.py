@@ -22,6 +22,7 @@ _FOLLOWED_BY = {
     "policy": re.compile(rf"[a-z][a-z0-9-]*(\s+{_PERSON})?$"),
     "schedules": re.compile(r"(list|add|pause|resume|run|remove)\b"),
     "workflows": re.compile(r"[a-z][a-z0-9-]*$"),
+    "tool": re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9_]+(\s+[A-Za-z_][A-Za-z0-9_-]*=|$)"),
 }
 """How what follows a verb begins, where the whole is a command and no question."""
 

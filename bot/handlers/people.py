@@ -79,7 +79,8 @@ class People:
             raise InvalidRequestError(
                 f"Say which workflow: policy WORKFLOW [@name]. There are: {', '.join(known)}."
             )
-        if words[0] not in known:
+        workflow = self._services.workflows.catalogue.get(words[0], ())
+        if workflow is None:
             raise NotFoundError(
                 f"There is no workflow '{words[0][:60]}'. There are: {', '.join(known)}."
             )
@@ -91,7 +92,7 @@ class People:
             await self._services.permissions.require(
                 user, Right.SEE, words[0], place.channel, "ask about other people"
             )
-        lines = await self._services.permissions.explain(about, known[words[0]], place.channel)
+        lines = await self._services.permissions.explain(about, workflow, place.channel)
         return explained(lines, about)
 
 

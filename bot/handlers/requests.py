@@ -46,9 +46,9 @@ class Requests:
         if name not in workflows:
             known = ", ".join(workflows) or "none"
             raise InvalidRequestError(f"There is no workflow '{name}'. There are: {known}.")
-        await self._require_place(place)
+        await self.require_place(place)
         try:
-            return await self._request(key, name, arguments, user, origin, place)
+            return await self.ask(key, name, arguments, user, origin, place)
         except InvalidRequestError as error:
             await self._explain(key, user, place, workflows[name], arguments, str(error))
             return None
@@ -69,11 +69,11 @@ class Requests:
             if workflow := self._services.workflows.workflows.get(offer.workflow):
                 given = as_shown(workflow, given)
         place = Place(channel=item.state.channel, thread=item.state.thread)
-        await self._require_place(place)
+        await self.require_place(place)
         arguments = with_provenance(item.values, given, item.user, item.ticked)
-        return await self._request(key, item.state.workflow, arguments, item.user, origin, place)
+        return await self.ask(key, item.state.workflow, arguments, item.user, origin, place)
 
-    async def _request(
+    async def ask(
         self,
         key: str,
         workflow: str,
@@ -82,6 +82,7 @@ class Requests:
         origin: str,
         place: Place,
     ) -> Run:
+        """Ask for a run; see `WorkflowService.request`."""
         request = RunRequest(
             key=f"slack:{key}",
             workflow=workflow,
@@ -92,7 +93,12 @@ class Requests:
         )
         return await self._services.workflows.request(request)
 
-    async def _require_place(self, place: Place) -> None:
+    async def require_place(self, place: Place) -> None:
+        """Let pass where the card can be posted.
+
+        Raises:
+            InvalidRequestError: the bot is not in that channel.
+        """
         if not await self._services.directory.can_post_in(place.channel):
             raise InvalidRequestError(
                 "I cannot post in this channel. Invite me with /invite, or use another channel."

@@ -168,7 +168,10 @@ class Desk:
 
     def _is_of(self, run: Run, request: RunRequest) -> bool:
         """Whether it is this request that became the run, now or before."""
-        given = fill_in(self._workflows.workflows[request.workflow], request.arguments)
+        workflow = self._workflows.catalogue.get(request.workflow, request.arguments)
+        if workflow is None:
+            return False
+        given = fill_in(workflow, request.arguments)
         known = run.plan.arguments
         return (run.plan.workflow, run.requester, run.place.channel) == (
             request.workflow,
