@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from bot.assistants.chat_models import ChatModels
-from bot.assistants.events import Delta, Finished, Quoted
+from bot.assistants.events import Delta, Finished, Quoted, Waiting
 from bot.assistants.grounding import Sources
 from bot.assistants.memory import last_question, within_budget
 from bot.assistants.prompts import summary_prompt
@@ -49,7 +49,7 @@ class Answerer:
 
     async def answer(
         self, assistant: AIAssistant, text: str, history: Sequence[ChatMessage], started: float
-    ) -> AsyncGenerator[Quoted | Delta | Finished, None]:
+    ) -> AsyncGenerator[Quoted | Waiting | Delta | Finished, None]:
         """Give the passages, the summary and the end.
 
         Args:
@@ -80,6 +80,9 @@ class Answerer:
                 grounded_sentences(self._orchestrator, request, sources)
             ) as sentences:
                 async for sentence in sentences:
+                    if isinstance(sentence, Waiting):
+                        yield sentence
+                        continue
                     yield Delta(text=f" {sentence}" if written else sentence)
                     model, written = speaker.name, True
         except OrchestratorError as error:

@@ -70,12 +70,13 @@ class Digester:
                 model=speaker.name,
                 max_tokens=MAX_TOKENS,
                 deadline_s=DEADLINE_S,
+                priority="background",
             )
             sources = Sources([facts], prompt, verbatim=not speaker.calls_tools)
             async with aclosing(
                 grounded_sentences(self._orchestrator, request, sources)
             ) as generated:
-                sentences = [sentence async for sentence in generated]
+                sentences = [part async for part in generated if isinstance(part, str)]
         except OrchestratorError as error:
             logger.warning("No summary for the digest of %s: %s", assistant.id, error)
             return f"{facts}\n\n_{why_missing(error)}_"

@@ -41,6 +41,12 @@ class Quoted(Frozen):
     passages: tuple[Passage, ...]
 
 
+class Waiting(Frozen):
+    """The model has others to serve first; `place` 1 is next."""
+
+    place: int = Field(ge=1)
+
+
 class Delta(Frozen):
     """More text, whole sentences each time. Markdown with code spans only; the edge escapes it."""
 
@@ -74,4 +80,4 @@ class Finished(Frozen):
     seconds: float
 
 
-AnswerEvent = Routed | Quoted | Delta | Proposed | Finished
+AnswerEvent = Routed | Quoted | Waiting | Delta | Proposed | Finished

@@ -24,6 +24,7 @@ from bot.assistants.events import (
     Question,
     Quoted,
     Routed,
+    Waiting,
 )
 from bot.assistants.routing import Router
 from core.errors import NotFoundError
@@ -40,6 +41,7 @@ __all__ = [
     "Question",
     "Quoted",
     "Routed",
+    "Waiting",
 ]
 
 logger = logging.getLogger(__name__)
@@ -131,7 +133,7 @@ class AssistantService:
                     passages = event.passages
                 elif isinstance(event, Delta):
                     text += event.text
-                else:
+                elif isinstance(event, Finished):
                     model = event.model
         label = f"_Summary written by {model}:_ " if model else ""
         sources = [

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import cast
 
+from bot.assistants.events import Waiting
 from bot.assistants.grounding import Sources
 from bot.assistants.sentences import SentenceBuffer, is_whole
 from core.services.ai import (
@@ -30,8 +31,10 @@ DEADLINE_S = 90.0
 
 async def grounded_sentences(
     orchestrator: AIOrchestratorClient, request: ChatRequest, sources: Sources
-) -> AsyncGenerator[str, None]:
+) -> AsyncGenerator[str | Waiting, None]:
     """Generate, and give each sentence that `sources` cover, at most `MAX_SENTENCES`.
+
+    Before them come the request's places in the model's queue, where it waits.
 
     Closing the generator, or enough sentences, cancels the generation in the server.
 
@@ -45,6 +48,9 @@ async def grounded_sentences(
     chunks = cast("AsyncGenerator[ChatChunk, None]", orchestrator.stream(request))
     async with aclosing(chunks):
         async for chunk in chunks:
+            if chunk.place is not None:
+                yield Waiting(place=chunk.place)
+                continue
             ended = chunk.finish_reason is not None
             for sentence in [*buffer.add(chunk.text), *([buffer.rest()] if ended else [])]:
                 if _passes(sentence, sources, given):

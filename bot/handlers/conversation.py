@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
-from bot.assistants.events import Question
+from bot.assistants.events import Question, Waiting
 from bot.assistants.memory import Utterance, conversation
 from bot.assistants.panel import ALL, minutes
 from bot.handlers.writing import AnswerWriter
@@ -21,6 +21,7 @@ from core.services.ai import ChatMessage
 
 T = TypeVar("T")
 
+_AT_WORK = "is looking into it…"
 _HISTORY = 30
 _QUESTION_CHARACTERS = 12_000
 _log = logging.getLogger(__name__)
@@ -101,12 +102,19 @@ class Conversation:
             await self._services.messenger.say(place, said, key)
 
     async def _write(self, question: Question, writer: AnswerWriter, stop: asyncio.Event) -> None:
+        waited = False
         async with aclosing(self._services.assistants.respond(question)) as events:
             while True:
                 try:
                     event = await _unless(stop, anext(events))
                 except StopAsyncIteration:
                     break
+                if isinstance(event, Waiting):
+                    busy = f"Busy: place {event.place} in the queue"
+                    await self._status(question.place, "processing", busy)
+                elif waited:
+                    await self._status(question.place, "processing", _AT_WORK)
+                waited = isinstance(event, Waiting)
                 await writer.take(event)
         await writer.finish()
 
@@ -116,7 +124,7 @@ class Conversation:
         where = (place.channel, place.thread or "")
         stop = asyncio.Event()
         self._running[where] = stop
-        await self._status(place, "processing", "is looking into it…")
+        await self._status(place, "processing", _AT_WORK)
         try:
             yield stop
         finally:

@@ -126,6 +126,7 @@ class ScriptedOrchestrator:
         fails: raised by generation after `fails_after` characters.
         embeds: False makes embeddings unavailable.
         hangs: after its text, it goes on without saying anything.
+        places: in the queue, told before the text.
     """
 
     def __init__(
@@ -137,6 +138,7 @@ class ScriptedOrchestrator:
         embeds: bool = True,
         hangs: bool = False,
         chooses: str | None = None,
+        places: Sequence[int] = (),
     ) -> None:
         self._says = says
         self._fails = fails
@@ -144,6 +146,7 @@ class ScriptedOrchestrator:
         self.embeds = embeds
         self._hangs = hangs
         self._chooses = chooses
+        self._places = places
         self.requests: list[ChatRequest] = []
         self.embedded: list[str] = []
         self.choices: list[list[str]] = []
@@ -158,6 +161,8 @@ class ScriptedOrchestrator:
         self.requests.append(request)
         text = self._says if isinstance(self._says, str) else self._says(request)
         try:
+            for place in self._places:
+                yield ChatChunk(text="", place=place)
             for position, character in enumerate(text):
                 if self._fails and position >= self._fails_after:
                     break

@@ -19,6 +19,7 @@ from bot.assistants.service import (
     Question,
     Quoted,
     Routed,
+    Waiting,
 )
 from core.errors import ConfigurationError, NotFoundError
 from core.records import Place
@@ -83,6 +84,20 @@ async def test_a_sentence_comes_before_the_next_one_is_written() -> None:
     assert not orchestrator.cancelled
     await answer.aclose()
     assert orchestrator.cancelled
+
+
+async def test_who_waits_for_the_model_is_told_the_place() -> None:
+    found = await events(ScriptedOrchestrator(GOOD, places=(3, 1)), "incident: the disk is full")
+    assert [type(event) for event in found[2:5]] == [Waiting, Waiting, Delta]
+    assert [event.place for event in found if isinstance(event, Waiting)] == [3, 1]
+    assert written(found) == GOOD
+
+
+async def test_a_question_goes_before_what_no_person_waits_for() -> None:
+    orchestrator = ScriptedOrchestrator(GOOD, places=(2,))
+    await events(orchestrator, "incident: the disk is full")
+    await service(orchestrator).digest("governance", "What is new?")
+    assert [request.priority for request in orchestrator.requests] == ["interactive", "background"]
 
 
 async def test_cancelling_the_task_cancels_the_generation() -> None:

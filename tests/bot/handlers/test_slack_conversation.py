@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot import names
-from bot.assistants.events import Delta, Proposed, Quoted
+from bot.assistants.events import Delta, Proposed, Quoted, Waiting
 from bot.workspace.recorder import Fault
 from core.knowledge import Passage
 from core.records import Provenance
@@ -152,6 +152,23 @@ async def test_what_the_models_server_says_is_told_as_it_is(world: World) -> Non
     await world.pages[BOB].say(DEPLOYS, "@countersign hurry")
 
     await world.whispered(BOB, "The queue is full: try again in a moment.")
+
+
+async def test_who_waits_for_the_model_sees_the_place_in_the_queue(world: World) -> None:
+    world.assistants.events = [Waiting(place=2), Waiting(place=1), Delta(text="It is down. ")]
+
+    asked = await world.pages[ALICE].say(DEPLOYS, "@countersign is db-1 up?")
+    await _answered(world, asked)
+
+    told = [event["status"] for event in world.pages[ALICE].seen("status")]
+    shown = [one["status"] for one in told if one["thread_ts"] == asked["ts"] and one["status"]]
+    seen = list(dict.fromkeys(shown))
+    assert seen == [
+        "is looking into it…",
+        "Busy: place 2 in the queue",
+        "Busy: place 1 in the queue",
+    ]
+    assert shown[-1] == "is looking into it…", "the model has begun"
 
 
 async def test_stop_ends_the_generation(world: World) -> None:
