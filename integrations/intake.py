@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -17,6 +15,7 @@ from http import HTTPStatus
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.bucket import Seldom
 from core.errors import CountersignError, NotFoundError
 from core.inbox import Backlog
 from integrations.describing import describing_routes
@@ -38,7 +37,7 @@ _DROPPED_HEADERS = frozenset(
     | {"content-length", "host", "keep-alive", "transfer-encoding"}
 )
 _JSON = {"Content-Type": "application/json"}
-_LOG_BUSY_S = 1.0
+_LOG_S = 1.0
 _ACCEPTED = (HTTPStatus.ACCEPTED, "accepted")
 _DUPLICATE = (HTTPStatus.OK, "duplicate")
 _WORDS = {word: json.dumps({"status": word}).encode() for word in ("accepted", "duplicate")}
@@ -86,7 +85,7 @@ class _Intake:
         self._inbox = inbox
         self._pressure = Pressure()
         self._limits = SourceLimits(inbox)
-        self._busy = _BusyLog()
+        self._lines = Seldom(_LOG_S)
 
     async def receive(self, request: web.Request) -> web.Response:
         """One delivery."""
@@ -102,17 +101,8 @@ class _Intake:
             for name in headers.keys() & _DROPPED_HEADERS | webhook.secret_headers:
                 headers.pop(name, None)
             return await self._store(source, identity, body, headers)
-        except BusyError as error:
-            self._busy.note(request.match_info["integration"], error)
-            return _refusal(request, error)
         except WebhookError as error:
-            _log.warning(
-                "webhook %.63r: %d from %s: %s",
-                request.match_info["integration"],
-                error.status,
-                request.remote,
-                error,
-            )
+            self._note(request, error)
             return _refusal(request, error)
 
     def _admit(self, request: web.Request) -> Webhook:
@@ -186,28 +176,16 @@ class _Intake:
         _log.debug("%s: %d, %s delivery %r of %d bytes", source, status, word, key, len(body))
         return _answer(status, _WORDS[word])
 
-
-class _BusyLog:
-    """One line a second for each sender and reason: a storm of them must not fill the disk."""
-
-    def __init__(self) -> None:
-        self._lines: dict[tuple[str, HTTPStatus], tuple[float, int]] = {}
-
-    def note(self, integration_id: str, error: BusyError) -> None:
-        """A delivery was not taken."""
-        which = (integration_id, error.status)
-        at, more = self._lines.get(which, (-math.inf, 0))
-        if time.monotonic() - at < _LOG_BUSY_S:
-            self._lines[which] = (at, more + 1)
+    def _note(self, request: web.Request, error: WebhookError) -> None:
+        """One line a second for each sender and reason; all addresses at which there is no webhook
+        are one sender."""
+        name = request.match_info["integration"]
+        sender = "" if error.status is HTTPStatus.NOT_FOUND else name
+        if (more := self._lines.due((sender, error.status))) is None:
             return
-        self._lines[which] = (time.monotonic(), 0)
-        _log.error(
-            "webhook %s: %d with Retry-After: %s (and %d before)",
-            integration_id,
-            error.status,
-            error,
-            more,
-        )
+        words = "webhook %.63r: %d from %s: %s (and %d before)"
+        level = logging.ERROR if isinstance(error, BusyError) else logging.WARNING
+        _log.log(level, words, name, error.status, request.remote, error, more)
 
 
 class _Health:

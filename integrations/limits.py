@@ -17,6 +17,7 @@ from itertools import count
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.bucket import Bucket
 from core.inbox import Backlog
 from core.state import IntakeLimits
 from integrations.webhooks import WebhookError
@@ -46,31 +47,6 @@ class BusyError(WebhookError):
         super().__init__(message)
         self.status = status
         self.retry_after_s = retry_after_s
-
-
-class Bucket:
-    """A token bucket: `per_second` in the long run, `burst` at once.
-
-    Args:
-        clock: seconds that only grow.
-    """
-
-    def __init__(self, per_second: float, burst: int, clock: _Clock = time.monotonic) -> None:
-        self._per_second = per_second
-        self._burst = burst
-        self._clock = clock
-        self._tokens = float(burst)
-        self._at = clock()
-
-    def take(self) -> float:
-        """Take one, and return 0; where there is none, seconds until there is."""
-        now = self._clock()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
-        self._at = now
-        if self._tokens < 1:
-            return (1 - self._tokens) / self._per_second
-        self._tokens -= 1
-        return 0.0
 
 
 class SourceLimits:

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from core.bucket import Bucket
 from core.inbox import Backlog
 from core.security.secrets import Secrets
 from core.state import AIIntegration, IntakeLimits
@@ -20,7 +21,7 @@ from core.store.inbox import SqlInbox
 from integrations import intake as module
 from integrations.github import GitHubIntegration
 from integrations.intake import LINGERING_S, intake_routes
-from integrations.limits import Bucket, BusyError, Pressure
+from integrations.limits import BusyError, Pressure
 from integrations.registry import Integrations, load
 from tests.support.intake import GITHUB_SECRET, signed
 from tests.support.until import until
