@@ -24,6 +24,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import ToolAnnotations
 from pydantic import Field
 
+from bot.mcp.limits import PER_SECOND, TokenLimits
 from bot.mcp.records import Runs, RunView, Workflows
 from bot.mcp.tools import Desk
 from core.errors import CountersignError
@@ -119,8 +120,15 @@ class McpSite:
         require_member: raises where the person is no member of the Slack workspace any more.
     """
 
-    def __init__(self, desk: Desk, tokens: AccessTokens, require_member: Membership) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        tokens: AccessTokens,
+        require_member: Membership,
+        limits: TokenLimits | None = None,
+    ) -> None:
         self._tokens = tokens
+        self._limits = limits or TokenLimits()
         self._require_member = require_member
         self._server = mcp_server(desk)
         # A page that a browser was led to has no token, so names of hosts need not be checked.
@@ -151,6 +159,8 @@ class McpSite:
                 HTTPStatus.UNAUTHORIZED,
                 "a valid token is needed: `countersign mcp token --user …` makes one",
             )
+        if wait_s := self._limits.take(token):
+            return _later(wait_s)
         try:
             await self._require_member(token.user)
         except CountersignError as error:
@@ -220,6 +230,18 @@ async def _told(answer: Awaitable[T]) -> T:
         return await answer
     except CountersignError as error:
         raise ToolError(str(error)) from error
+
+
+def _later(wait_s: int) -> web.Response:
+    """Too many requests with one token."""
+    words = f"more than {PER_SECOND:g} requests a second with this token; wait {wait_s} s"
+    response = web.json_response(
+        {"error": words},
+        status=HTTPStatus.TOO_MANY_REQUESTS,
+        headers={"Retry-After": str(wait_s)},
+    )
+    response.force_close()  # what is left of the body must not be taken for the next request
+    return response
 
 
 def _refused(status: HTTPStatus, why: str) -> web.Response:

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from bot.mcp.limits import BURST, TokenLimits
 from bot.mcp.server import PATH, McpSite
 from bot.mcp.tools import Desk
 from core.security.tokens import AccessToken, AccessTokens
@@ -21,12 +22,12 @@ VERSION = "2026-07-28"
 
 
 class Tokens:
-    """Every token is Alice's."""
+    """Every token is Alice's, and known by what it is."""
 
-    async def recognise(self, _token: str) -> AccessToken:
+    async def recognise(self, token: str) -> AccessToken:
         now = datetime.now(UTC)
         return AccessToken(
-            id="1", user="U1", label="editor", created_at=now, expires_at=now + timedelta(hours=1)
+            id=token, user="U1", label="editor", created_at=now, expires_at=now + timedelta(hours=1)
         )
 
 
@@ -35,8 +36,10 @@ async def is_member(_user: str) -> None:
 
 
 @asynccontextmanager
-async def site() -> AsyncIterator[TestClient[web.Request, web.Application]]:
-    served = McpSite(cast("Desk", None), cast("AccessTokens", Tokens()), is_member)
+async def site(
+    limits: TokenLimits | None = None,
+) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+    served = McpSite(cast("Desk", None), cast("AccessTokens", Tokens()), is_member, limits)
     app = web.Application()
     app.add_routes(served.routes())
     async with served.running(), TestClient(TestServer(app)) as client:
@@ -79,3 +82,23 @@ async def test_a_subscription_is_refused_and_holds_up_nobody() -> None:
     async with site() as client, client.post(PATH, json=asked, headers=headers) as answer:
         said = await answer.json()
     assert said["error"]["code"] == -32601  # JSON-RPC: there is no such method
+
+
+async def test_a_token_that_asks_too_often_is_told_when_to_ask_again_and_others_are_not() -> None:
+    moment = 0.0
+    async with site(TokenLimits(clock=lambda: moment)) as client:
+
+        async def ask(token: str) -> Any:
+            headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+            async with client.post(PATH, json={"jsonrpc": "2.0"}, headers=headers) as answer:
+                return answer.status, answer.headers.get("Retry-After"), await answer.text()
+
+        no_message = 400  # the token was good
+        for _ in range(BURST):
+            assert (await ask("cst_alice"))[0] == no_message
+        status, later, body = await ask("cst_alice")
+        assert (status, later) == (429, "1")
+        assert "more than 5 requests a second with this token" in body
+        assert (await ask("cst_bob"))[0] == no_message
+        moment = 0.2
+        assert [(await ask("cst_alice"))[0] for _ in range(2)] == [no_message, 429]
