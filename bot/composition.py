@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import NamedTuple
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -236,6 +237,7 @@ async def _lay_ground(stack: AsyncExitStack, settings: Settings) -> _Ground:
         settings.runbook_url or settings.base_url + RUNBOOKS,
         orchestrator.embed,
         settings.data_dir / "embeddings.db",
+        embed_later=partial(orchestrator.embed, priority="background"),
     )
     return _Ground(state, integrations, database, orchestrator, knowledge)
 

@@ -112,15 +112,22 @@ class KnowledgeBase:
         folders: of Markdown files; a path that occurs in two of them is taken from the first.
         link_base: address before `/{document}#{anchor}`.
         embed: gives a vector for each text, and raises `OrchestratorError` where it cannot.
+        embed_later: the same for the runbooks, which nobody waits for; None means `embed`.
         cache: SQLite file for embeddings, one for each knowledge base; None keeps none.
     """
 
     def __init__(
-        self, folders: Sequence[Path], link_base: str, embed: Embed, cache: Path | None = None
+        self,
+        folders: Sequence[Path],
+        link_base: str,
+        embed: Embed,
+        cache: Path | None = None,
+        embed_later: Embed | None = None,
     ) -> None:
         self._folders = tuple(folders)
         self._link_base = link_base.rstrip("/")
         self._embed = embed
+        self._embed_later = embed_later or embed
         self._cache = EmbeddingCache(cache) if cache else None
         self._refreshing = asyncio.Lock()
         self._files: dict[str, ReadFile] = {}
@@ -283,7 +290,7 @@ class KnowledgeBase:
         if known is None:
             known = await self._load_cache()
         missing = [key for key in wanted if key not in known]
-        found = await embed_checked(self._embed, [wanted[key] for key in missing])
+        found = await embed_checked(self._embed_later, [wanted[key] for key in missing])
         fresh = dict(zip(missing, found, strict=True))
         stale = known.keys() - wanted.keys()
         self._vectors = {key: fresh[key] if key in fresh else known[key] for key in wanted}
@@ -295,7 +302,7 @@ class KnowledgeBase:
         known = await asyncio.to_thread(self._cache.load) if self._cache else {}
         if not known:
             return {}
-        canary = (await embed_checked(self._embed, [CANARY]))[0]
+        canary = (await embed_checked(self._embed_later, [CANARY]))[0]
         if digest(CANARY) in known and same_model(canary, known[digest(CANARY)]):
             return known
         logger.info("The embedding model is another one: embedding everything anew")

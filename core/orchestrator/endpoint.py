@@ -41,6 +41,7 @@ from core.services.ai import (
     OrchestratorError,
     OrchestratorHealth,
     OrchestratorUnavailableError,
+    Priority,
 )
 
 M = TypeVar("M", bound=BaseModel)
@@ -153,7 +154,9 @@ class ModelEndpoint:
             async with asyncio.timeout_at(deadline):
                 arguments = await self._arguments(request)
                 stream, chunk = await self._accepted(
-                    request, lambda more: self._started(arguments, more), place=self._ours
+                    request.priority,
+                    lambda more: self._started(arguments, more),
+                    place=self._ours,
                 )
         async with contextlib.aclosing(stream):
             while chunk is not None:
@@ -170,12 +173,20 @@ class ModelEndpoint:
             f"The model server {self.base_url} ended the reply before it was finished."
         )
 
-    async def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
+    async def embed(
+        self,
+        texts: Sequence[str],
+        model: str | None = None,
+        priority: Priority = "interactive",
+    ) -> list[list[float]]:
         """Embed texts, a few hundred a request."""
         with self._faults.translated(vectors.DEADLINE_S):
             async with asyncio.timeout(vectors.DEADLINE_S):
                 name = model or self._embedding_model or await self._default("embeddings")
-                return await vectors.embed(self._client, self.base_url, name, texts)
+                return await self._accepted(
+                    priority,
+                    lambda more: vectors.embed(self._client, self.base_url, name, texts, more),
+                )
 
     async def rerank(
         self, query: str, documents: Sequence[str], model: str | None = None
@@ -237,7 +248,7 @@ class ModelEndpoint:
             async with asyncio.timeout(request.deadline_s):
                 arguments = await self._arguments(request)
                 reply = await self._accepted(
-                    request,
+                    request.priority,
                     lambda more: self._completions.create(**arguments, extra_body=extra | more),
                 )
         if not reply.choices:
@@ -261,14 +272,14 @@ class ModelEndpoint:
 
     async def _accepted(
         self,
-        request: ChatRequest,
+        priority: Priority,
         send: Callable[[dict[str, Any]], Awaitable[R]],
         *,
         place: bool = False,
     ) -> R:
         """Send with the optional fields, and again without one that the server refuses."""
         while True:
-            fields = self._optional.of(request, place=place)
+            fields = self._optional.of(priority, place=place)
             try:
                 return await send(fields)
             except openai.APIError as error:

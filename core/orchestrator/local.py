@@ -32,6 +32,7 @@ from core.services.ai import (
     OrchestratorError,
     OrchestratorHealth,
     OrchestratorUnavailableError,
+    Priority,
 )
 
 logger = logging.getLogger(__name__)
@@ -170,9 +171,14 @@ class LocalAIOrchestrator:
         """Generate text that matches; raises `OrchestratorError` or a subclass."""
         return await self._generated(request, lambda client, rest: client.regex(rest, pattern))
 
-    async def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
+    async def embed(
+        self,
+        texts: Sequence[str],
+        model: str | None = None,
+        priority: Priority = "interactive",
+    ) -> list[list[float]]:
         """Embed texts; raises `OrchestratorError` or a subclass."""
-        return await self._delegate(_wait(), lambda client: client.embed(texts, model))
+        return await self._delegate(_wait(), lambda client: client.embed(texts, model, priority))
 
     async def rerank(
         self, query: str, documents: Sequence[str], model: str | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 import openai
 
-from core.services.ai import ChatRequest
+from core.services.ai import Priority
 
 _PRIORITY = "priority"
 _PLACE = "include_queue_place"
@@ -23,10 +23,10 @@ class OptionalFields:
     def __init__(self) -> None:
         self._refused: set[str] = set()
 
-    def of(self, request: ChatRequest, *, place: bool) -> dict[str, Any]:
+    def of(self, priority: Priority, *, place: bool) -> dict[str, Any]:
         """The fields for a request; `place` asks for the place in the queue."""
         fields: dict[str, Any] = {}
-        if request.priority == "background" and _PRIORITY not in self._refused:
+        if priority == "background" and _PRIORITY not in self._refused:
             fields[_PRIORITY] = _BACKGROUND
         if place and _PLACE not in self._refused:
             fields["stream_options"] = {_PLACE: True}

@@ -27,6 +27,7 @@ from core.services.ai import (
     OrchestratorError,
     OrchestratorHealth,
     OrchestratorUnavailableError,
+    Priority,
 )
 
 M = TypeVar("M", bound=BaseModel)
@@ -136,12 +137,17 @@ class RemoteAIOrchestrator:
             else:
                 return
 
-    async def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
+    async def embed(
+        self,
+        texts: Sequence[str],
+        model: str | None = None,
+        priority: Priority = "interactive",
+    ) -> list[list[float]]:
         """Embed texts; raises `OrchestratorError` or a subclass."""
         if not texts:
             return []
         return await self._for_texts(
-            "embeddings", model, texts[0], lambda server, name: server.embed(texts, name)
+            "embeddings", model, texts[0], lambda server, name: server.embed(texts, name, priority)
         )
 
     async def rerank(

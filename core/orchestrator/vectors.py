@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np  # noqa: F401 - openai would import it at the first embedding
 from openai import AsyncOpenAI
@@ -18,9 +19,12 @@ _HEADERS = {DEADLINE_HEADER: f"{DEADLINE_S:.3f}"}
 
 
 async def embed(
-    client: AsyncOpenAI, server: str, model: str, texts: Sequence[str]
+    client: AsyncOpenAI, server: str, model: str, texts: Sequence[str], more: dict[str, Any]
 ) -> list[list[float]]:
     """One vector for each text, a few hundred a request.
+
+    Args:
+        more: fields of the request beyond OpenAI's.
 
     Raises:
         OrchestratorError: the server sent another number of vectors.
@@ -29,7 +33,9 @@ async def embed(
     vectors: list[list[float]] = []
     for start in range(0, len(texts), _TEXTS_A_REQUEST):
         batch = list(texts[start : start + _TEXTS_A_REQUEST])
-        reply = await client.embeddings.create(model=model, input=batch, extra_headers=_HEADERS)
+        reply = await client.embeddings.create(
+            model=model, input=batch, extra_headers=_HEADERS, extra_body=more
+        )
         ordered = sorted(reply.data, key=lambda item: item.index)
         if len(ordered) != len(batch):
             raise OrchestratorError(

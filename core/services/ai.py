@@ -144,7 +144,12 @@ class AIOrchestratorClient(Protocol):
         """Constrained decoding: the whole reply matches the regular expression `pattern`."""
         ...
 
-    async def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
+    async def embed(
+        self,
+        texts: Sequence[str],
+        model: str | None = None,
+        priority: Priority = "interactive",
+    ) -> list[list[float]]:
         """Embed texts: one unit-length vector of the model's dimension for each text."""
         ...
 

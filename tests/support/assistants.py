@@ -24,6 +24,7 @@ from core.services.ai import (
     ModelInfo,
     OrchestratorError,
     OrchestratorHealth,
+    Priority,
     Usage,
 )
 from core.state import AIAssistant, AIWorkflow, ApplicationState
@@ -200,7 +201,12 @@ class ScriptedOrchestrator:
     async def unload_adapter(self, name: str) -> None:
         raise OrchestratorError("no adapters here")
 
-    async def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
+    async def embed(
+        self,
+        texts: Sequence[str],
+        model: str | None = None,
+        priority: Priority = "interactive",
+    ) -> list[list[float]]:
         if not self.embeds:
             raise OrchestratorError("no embeddings here")
         self.embedded += texts

@@ -71,6 +71,16 @@ async def test_a_passage_says_where_it_is_from(knowledge):
     assert 0 < passage.score <= 1
 
 
+async def test_runbooks_are_embedded_later_than_what_a_person_asks(folder, embed):
+    asked, later = Counting(embed), Counting(embed)
+    knowledge = KnowledgeBase([folder], "/runbooks", asked, embed_later=later)
+    await knowledge.refresh()
+    assert later.texts
+    assert not asked.texts
+    await knowledge.search("the secondary lags behind")
+    assert asked.texts == ["the secondary lags behind"]
+
+
 async def test_links_are_quoted(folder, embed):
     (folder / "sub").mkdir()
     (folder / "sub" / "a b?#.md").write_text('# Größe "prüfen" der Platte\n\nZu klein.\n')

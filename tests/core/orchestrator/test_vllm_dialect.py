@@ -37,12 +37,14 @@ async def text(client: RemoteAIOrchestrator, request: ChatRequest) -> str:
 
 
 async def test_background_work_says_so_and_nobody_else_does() -> None:
-    server = VllmServer(takes_priority=True)
+    server = VllmServer(models=(CHAT, EMBEDDINGS), takes_priority=True)
     async with remote(server) as client:
         await client.chat(ASK)
         await client.chat(BACKGROUND)
         await text(client, BACKGROUND)
-        assert [body.get("priority") for body in server.bodies] == [None, 10, 10]
+        await client.embed(["a"])
+        await client.embed(["a"], priority="background")
+        assert [body.get("priority") for body in server.bodies] == [None, 10, 10, None, 10]
 
 
 async def test_a_server_without_priorities_is_asked_without_from_then_on() -> None:
