@@ -12,8 +12,9 @@ from functools import partial
 
 import torch
 
+from core.orchestrator.server.choice import ChoiceJob
 from core.orchestrator.server.decoder import Decoder
-from core.orchestrator.server.jobs import Batch, ChatJob, Failed, Job
+from core.orchestrator.server.jobs import Batch, Failed, Job, PromptJob
 from core.orchestrator.server.slots import SlotPool
 
 logger = logging.getLogger(__name__)
@@ -22,16 +23,16 @@ _PREFILL_TOKENS = 256  # of all prompts together in a step: about 0.2 s on 2 cor
 
 
 class ChatBatch(Batch):
-    """The replies of one model."""
+    """The replies and choices of one model."""
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
         self._pool = SlotPool(decoder)
-        self._seats: dict[ChatJob, int] = {}
+        self._seats: dict[PromptJob, int] = {}
 
     def step(self, jobs: Sequence[Job]) -> list[Job]:
         """Advance all; those that are done and have emitted their last event."""
-        replies = [job for job in jobs if isinstance(job, ChatJob)]
+        replies = [job for job in jobs if isinstance(job, PromptJob)]
         self._leave(replies)
         for job in replies:
             if job not in self._seats and self._pool.free:
@@ -42,13 +43,16 @@ class ChatBatch(Batch):
         done = self._prefill([job for job in seated if len(job.pending) > 1])
         if decoding:
             done += self._decode(decoding)
+        for job in seated:
+            if isinstance(job, ChoiceJob) and not job.pending and job not in done:
+                done += self._score(job)
         return done
 
-    def _leave(self, replies: Sequence[ChatJob]) -> None:
+    def _leave(self, replies: Sequence[PromptJob]) -> None:
         for job in self._seats.keys() - set(replies):
             self._pool.release(self._seats.pop(job))
 
-    def _prefill(self, jobs: Sequence[ChatJob]) -> list[Job]:
+    def _prefill(self, jobs: Sequence[PromptJob]) -> list[Job]:
         done: list[Job] = []
         room = _PREFILL_TOKENS
         for job in sorted(jobs, key=lambda job: job.urgency):
@@ -67,7 +71,7 @@ class ChatBatch(Batch):
                 done.append(job)
         return done
 
-    def _decode(self, jobs: Sequence[ChatJob]) -> list[Job]:
+    def _decode(self, jobs: Sequence[PromptJob]) -> list[Job]:
         slots = [self._seats[job] for job in jobs]
         tokens = [job.pending[0] for job in jobs]
         positions = [job.position for job in jobs]
@@ -84,8 +88,18 @@ class ChatBatch(Batch):
                 done.append(job)
         return done
 
+    def _score(self, job: ChoiceJob) -> list[Job]:
+        """Read some of the labels; the slot holds the prompt as before."""
+        slot, tree = self._seats[job], job.tree
+        read = partial(self._decoder.score, slot, tree.tokens, tree.parents, job.position)
+        logits = _attempt([job], read)
+        if logits is None:
+            self._pool.forget(slot)
+            return [job]
+        return [job] if job.scored(logits) else []
 
-def _attempt(jobs: Sequence[ChatJob], work: Callable[[], torch.Tensor]) -> torch.Tensor | None:
+
+def _attempt(jobs: Sequence[PromptJob], work: Callable[[], torch.Tensor]) -> torch.Tensor | None:
     """What `work` computes; where the kernel fails, the jobs that it was for are told."""
     try:
         return work()

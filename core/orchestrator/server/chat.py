@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from core.orchestrator.server.calls import CallReader, ContentReader, Delta, whole_message
+from core.orchestrator.server.choice import ChoiceJob
 from core.orchestrator.server.engine import Engine, LaneName
 from core.orchestrator.server.http import deadline, emitter, read, run
-from core.orchestrator.server.jobs import ChatJob, Event, Finished, Piece, Queued
+from core.orchestrator.server.jobs import Event, Finished, Piece, Queued
 from core.orchestrator.server.models import Models, ServedChat
 from core.orchestrator.server.prepare import prepare
 from core.orchestrator.server.replies import ApiError, Completion, server_sent
-from core.orchestrator.server.sampling import Sampler
 from core.orchestrator.server.wire import ChatBody, StreamOptions
 
 
@@ -36,26 +36,11 @@ class ChatEndpoint:
     async def _complete(
         self, request: web.Request, body: ChatBody, served: ServedChat, until: float
     ) -> web.StreamResponse:
-        model = served.model
-        prompt, constraint = await asyncio.to_thread(prepare, model, body)
         events: asyncio.Queue[Event] = asyncio.Queue()
-        job = ChatJob(
-            emitter(events),
-            until,
-            model=model,
-            batch=served.batch,
-            prompt=prompt,
-            sampler=Sampler(body.temperature, body.top_p, body.seed),
-            max_tokens=body.limit or model.context_length,
-            stops=body.stops,
-            constraint=constraint,
-            repeatable=body.seed is not None,
-            priority=body.priority,
-        )
-        completion = Completion(body.model, len(prompt))
+        job = await asyncio.to_thread(prepare, served, body, emitter(events), until)
+        completion = Completion(body.model, len(job.pending))
         reader = CallReader() if body.may_call else ContentReader()
-        chosen = body.structured_outputs is not None and body.structured_outputs.choice is not None
-        lane: LaneName = "short" if chosen else "chat"
+        lane: LaneName = "short" if isinstance(job, ChoiceJob) else "chat"
         options = body.stream_options if body.stream and body.stream_options else StreamOptions()
         running = run(self._engine, job, events, lane, with_place=options.include_queue_place)
         async with contextlib.aclosing(running) as results:
@@ -99,7 +84,7 @@ async def _send_stream(
                 role = {}
             if isinstance(event, Finished):
                 reason = reader.reason(event)
-                await response.write(server_sent(completion.chunk(role, reason)))
+                await response.write(server_sent(completion.chunk(role, reason, event)))
                 if with_usage:
                     usage = completion.usage_chunk(event)
                     await response.write(server_sent(usage))

@@ -20,6 +20,8 @@ from core.orchestrator.server.shield import shield_all
 
 logger = logging.getLogger(__name__)
 
+_TAIL = 4  # tokens of a prompt that decide how the text after it is cut into tokens
+
 
 class PromptError(Exception):
     """The messages cannot be put into this model's chat template; says why."""
@@ -108,6 +110,35 @@ class ChatModel:
         except jinja2.TemplateError as error:
             raise PromptError(f"the chat template of {self.name} says: {error}") from error
         return [int(token) for token in encoded["input_ids"]]
+
+    def continuation(self, prompt: Sequence[int], text: str) -> list[int]:
+        """Token ids of `text` as the tokenizer would have them after `prompt`.
+
+        Raises:
+            PromptError: no tokens were found that are exactly this text.
+        """
+        tail = list(prompt[-_TAIL:])
+        for tokens in (self._joined(tail, text), self._apart(text)):
+            if tokens and self.decode(tokens) == text:
+                return tokens
+        raise PromptError(f"{self.name} has no tokens for exactly {text!r}")
+
+    def _joined(self, tail: list[int], text: str) -> list[int]:
+        """The tokens behind `tail`; none where the tokenizer joins the two in another way."""
+        with self._tokenizer_lock:
+            before = self._tokenizer.decode(tail, clean_up_tokenization_spaces=False)
+            tokens: list[int] = self._tokenizer(before + text, add_special_tokens=False)[
+                "input_ids"
+            ]
+        return tokens[len(tail) :] if tokens[: len(tail)] == tail else []
+
+    def _apart(self, text: str) -> list[int]:
+        """The tokens of a text alone, in which a control token is only text."""
+        with self._tokenizer_lock:
+            tokens: list[int] = self._tokenizer(
+                text, add_special_tokens=False, split_special_tokens=True
+            )["input_ids"]
+        return tokens
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of token ids, without control tokens."""

@@ -1,4 +1,4 @@
-"""Grammar-constrained decoding with llguidance: a choice, a regex, JSON of a schema."""
+"""Grammar-constrained decoding with llguidance: a regex, JSON of a schema."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SMALLEST_NUMBER = 1e-6
 
 
 class GrammarError(Exception):
-    """The schema or choice cannot be compiled, or no token continues it; says why."""
+    """The schema or pattern cannot be compiled, or no token continues it; says why."""
 
 
 class Constraint:
@@ -65,15 +65,6 @@ class GrammarCompiler:
         )
         self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
         self._lock = threading.Lock()
-
-    def choice(self, choices: Sequence[str]) -> Constraint:
-        """The reply is exactly one of `choices`."""
-        try:
-            alternatives = [json.dumps(item, ensure_ascii=False) for item in choices]
-            "".join(alternatives).encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise GrammarError("a choice is not valid Unicode text") from error
-        return self._constraint(LLMatcher.grammar_from_lark("start: " + " | ".join(alternatives)))
 
     def regex(self, pattern: str) -> Constraint:
         """The reply matches `pattern` as a whole: Rust's syntax, so without look-around."""

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,11 +41,17 @@ class Queued:
 
 @dataclass(frozen=True)
 class Finished:
-    """The reply is complete; `cached_tokens` of its prompt were computed for an earlier one."""
+    """The reply is complete.
+
+    Attributes:
+        cached_tokens: of the prompt, computed for an earlier one.
+        label_probabilities: of a choice: how the model would choose, all together 1.
+    """
 
     reason: Literal["stop", "length"]
     completion_tokens: int
     cached_tokens: int = 0
+    label_probabilities: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -121,15 +127,51 @@ class Batch(ABC):
         """
 
 
-class ChatJob(Job):
-    """One reply: what is still to be read by the model, and what was generated.
+class PromptJob(Job):
+    """What begins with a prompt that the model reads.
 
     Attributes:
-        pending: tokens that the model has not read yet; never empty.
+        pending: tokens that the model has not read yet.
         position: of the first of them.
+        cached: tokens of the prompt that were computed for an earlier one.
         repeatable: compute the whole prompt, since a beginning that was computed for another
             request differs in the last bits.
     """
+
+    def __init__(
+        self,
+        emit: Callable[[Event], None],
+        deadline: float,
+        batch: Batch,
+        prompt: Sequence[int],
+        *,
+        repeatable: bool,
+        priority: int,
+    ) -> None:
+        super().__init__(emit, deadline, batch, priority)
+        self.pending = list(prompt)
+        self.position = 0
+        self.cached = 0
+        self.repeatable = repeatable
+
+    def skip(self, count: int) -> None:
+        """Leave out the beginning of the prompt, which the cache holds already."""
+        self.cached = count
+        self.advance(count)
+
+    def advance(self, count: int) -> bool:
+        """Note that the model has read `count` of the pending tokens; True where none is left."""
+        self.pending = self.pending[count:]
+        self.position += count
+        return not self.pending
+
+    @abstractmethod
+    def choose(self, logits: torch.Tensor) -> bool:
+        """Take the logits after the last pending token; True where the job is done."""
+
+
+class ChatJob(PromptJob):
+    """One reply; what was generated last is pending until the model has read it."""
 
     def __init__(
         self,
@@ -146,10 +188,7 @@ class ChatJob(Job):
         repeatable: bool = False,
         priority: int = 0,
     ) -> None:
-        super().__init__(emit, deadline, batch, priority)
-        self.repeatable = repeatable
-        self.pending = list(prompt)
-        self.position = 0
+        super().__init__(emit, deadline, batch, prompt, repeatable=repeatable, priority=priority)
         self._ends = model.ends
         self._sampler = sampler
         self._max_tokens = min(max_tokens, model.context_length - len(prompt))
@@ -157,18 +196,6 @@ class ChatJob(Job):
         self._decoder = IncrementalDecoder(model.decode)
         self._scanner = StopScanner(stops)
         self._generated = 0
-        self._cached = 0
-
-    def skip(self, count: int) -> None:
-        """Leave out the beginning of the prompt, which the cache holds already."""
-        self._cached = count
-        self.advance(count)
-
-    def advance(self, count: int) -> bool:
-        """Note that the model has read `count` of the pending tokens; True where none is left."""
-        self.pending = self.pending[count:]
-        self.position += count
-        return not self.pending
 
     def choose(self, logits: torch.Tensor) -> bool:
         """Choose what comes next; True where the reply is done."""
@@ -200,7 +227,7 @@ class ChatJob(Job):
         if text:
             self.emit(Piece(text))
         if stopped:
-            self.emit(Finished("stop", self._generated, self._cached))
+            self.emit(Finished("stop", self._generated, self.cached))
             return True
         if self._constraint and self._constraint.finished:
             return self._finish("stop")
@@ -214,7 +241,7 @@ class ChatJob(Job):
             text += self._scanner.flush()
         if text:
             self.emit(Piece(text))
-        self.emit(Finished("stop" if stopped else reason, self._generated, self._cached))
+        self.emit(Finished("stop" if stopped else reason, self._generated, self.cached))
         return True
 
 

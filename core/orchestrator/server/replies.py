@@ -66,13 +66,15 @@ class Completion:
     def whole(self, message: dict[str, Any], reason: str, end: Finished) -> dict[str, Any]:
         """The body of a reply that is not streamed."""
         choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
-        body = self._object("chat.completion", [choice])
+        body = self._object("chat.completion", [choice | _probabilities(end)])
         return body | {"usage": self._usage(end)}
 
-    def chunk(self, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
-        """One chunk of a streamed reply."""
+    def chunk(
+        self, delta: dict[str, Any], reason: str | None = None, end: Finished | None = None
+    ) -> dict[str, Any]:
+        """One chunk of a streamed reply; `end` is the last one's."""
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        return self._object("chat.completion.chunk", [choice])
+        return self._object("chat.completion.chunk", [choice | _probabilities(end)])
 
     def queue_chunk(self, place: int) -> dict[str, Any]:
         """A chunk that says which place in the queue the request has; ours."""
@@ -82,6 +84,13 @@ class Completion:
         """The chunk that carries the usage alone."""
         body = self._object("chat.completion.chunk", [])
         return body | {"usage": self._usage(end)}
+
+
+def _probabilities(end: Finished | None) -> dict[str, Any]:
+    """Of a choice's labels: a field of ours."""
+    if end is None or end.label_probabilities is None:
+        return {}
+    return {"label_probabilities": dict(end.label_probabilities)}
 
 
 def server_sent(body: dict[str, Any]) -> bytes:
