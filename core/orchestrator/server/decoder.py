@@ -16,6 +16,7 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from core.orchestrator.server.lora import Adapter, Layout
 from core.orchestrator.wire import Precision
 
 __all__ = ["Decoder", "Precision", "TransformersDecoder"]
@@ -29,7 +30,11 @@ class Decoder(ABC):
     Attributes:
         description: for people: what computes, and how exactly.
         reuses: whether a slot can go back to the beginning of what it holds, and be copied.
+        layout: of the linear layers that take adapters; None where none can be taken.
+        adapters: of each slot. One that is not served any more leaves with its slot's next use.
     """
+
+    layout: Layout | None = None
 
     def __init__(
         self, slots: int, context_length: int, description: str, *, reuses: bool = True
@@ -38,6 +43,11 @@ class Decoder(ABC):
         self.slots = slots
         self.context_length = context_length
         self.description = description
+        self.adapters: list[Adapter | None] = [None] * slots
+
+    def assign(self, slot: int, adapter: Adapter | None) -> None:
+        """Use an adapter, read for this decoder's `layout`, for what the slot reads from now on."""
+        self.adapters[slot] = adapter
 
     @abstractmethod
     def prefill(self, slot: int, tokens: Sequence[int], start: int) -> torch.Tensor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
 from core.orchestrator.server.decoder import Decoder, Precision, tree_shape
 from core.orchestrator.server.linear import Linear, pack
+from core.orchestrator.server.lora import Layout, Mix, linear_shape
 
 _STEP = 64  # attention looks at whole multiples of this: fewer shapes
 
@@ -61,6 +62,21 @@ class LlamaDecoder(Decoder):
         self._head = pack(model.lm_head.weight, head)
         self._cos, self._sin = self._rotations(model.model.rotary_emb)
         self._layers = [self._take(layer, precision) for layer in model.model.layers]
+        self._mix: Mix | None = None
+        queried, keyed = self._heads * self._head_size, self._kv_heads * self._head_size
+        inner = int(config.intermediate_size)
+        self.layout = Layout(
+            len(self._layers),
+            self._dtype,
+            {
+                "qkv": linear_shape(
+                    self._hidden, {"q_proj": queried, "k_proj": keyed, "v_proj": keyed}
+                ),
+                "output": linear_shape(queried, {"o_proj": self._hidden}),
+                "gate_up": linear_shape(self._hidden, {"gate_proj": inner, "up_proj": inner}),
+                "down": linear_shape(inner, {"down_proj": self._hidden}),
+            },
+        )
 
     @staticmethod
     def fits(model: Any) -> bool:
@@ -160,7 +176,8 @@ class LlamaDecoder(Decoder):
         rows, queried = len(tokens), self._heads * self._head_size
         keyed, half = queried + self._kv_heads * self._head_size, self._head_size // 2
         shape = (self._hidden,)
-        for layer in self._layers:
+        layers = self._adapted(slots.tolist()) if any(self.adapters) else self._layers
+        for layer in layers:
             normed = rms_norm(hidden, shape, layer.attention_norm, self._epsilon)
             qkv = layer.qkv(normed)
             turning = qkv[:, :keyed].view(rows, -1, self._head_size)
@@ -174,6 +191,27 @@ class LlamaDecoder(Decoder):
             gate, up = layer.gate_up(normed).chunk(2, -1)
             hidden = hidden + layer.down(silu(gate) * up)
         return hidden
+
+    def _adapted(self, slots: Sequence[int]) -> Sequence[_Layer]:
+        """The layers with the adapters of these slots, one for each row."""
+        rows = [self.adapters[slot] for slot in slots]
+        wanted = {adapter: None for adapter in rows if adapter is not None}
+        if not wanted:
+            return self._layers
+        mix = self._mix
+        if mix is None or set(mix.adapters) != wanted.keys():
+            mix = self._mix = Mix(list(wanted))
+        masks = mix.masks(rows, self._dtype)
+        return [
+            replace(
+                layer,
+                qkv=masks.adapted(index, "qkv", layer.qkv),
+                output=masks.adapted(index, "output", layer.output),
+                gate_up=masks.adapted(index, "gate_up", layer.gate_up),
+                down=masks.adapted(index, "down", layer.down),
+            )
+            for index, layer in enumerate(self._layers)
+        ]
 
     def _attention(
         self,

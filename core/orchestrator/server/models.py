@@ -14,16 +14,18 @@ from core.orchestrator.server.chat_model import ChatModel
 from core.orchestrator.server.embedding_model import EmbeddingModel
 from core.orchestrator.server.jobs import EmbeddingTurns
 from core.orchestrator.server.keeper import Keeper, Kept
+from core.orchestrator.server.lora import Adapter
 from core.orchestrator.server.memory import estimate
 from core.orchestrator.server.replies import ApiError, model_entry
 from core.orchestrator.wire import Precision, ServedModel
 
 
 class ServedChat(NamedTuple):
-    """A chat model, and what advances its replies together."""
+    """A chat model, what advances its replies together, and the adapter that was asked for."""
 
     model: ChatModel
     batch: ChatBatch
+    adapter: Adapter | None = None
 
 
 class ServedEmbeddings(NamedTuple):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.orchestrator.server.decoder import Decoder
+from core.orchestrator.server.lora import Adapter
 
 _WORTHWHILE = 16  # tokens; fewer are computed anew rather than looked up
 
@@ -19,6 +20,7 @@ _WORTHWHILE = 16  # tokens; fewer are computed anew rather than looked up
 class _Slot:
     index: int
     tokens: list[int] = field(default_factory=list)
+    adapter: Adapter | None = None  # that these tokens were read with
     busy: bool = False
     used: int = 0  # when it was taken last, in turns
 
@@ -36,17 +38,23 @@ class SlotPool:
         """Slots that a prompt can take."""
         return sum(not slot.busy for slot in self._slots)
 
-    def take(self, prompt: Sequence[int], *, anew: bool = False) -> tuple[int, int]:
+    def take(
+        self, prompt: Sequence[int], *, anew: bool = False, adapter: Adapter | None = None
+    ) -> tuple[int, int]:
         """Reserve a slot for a prompt; there must be a free one.
 
         Args:
             anew: use nothing that is known already.
+            adapter: what to read it with; what another one has read is of no use.
 
         Returns:
             The slot, and how many tokens of the prompt it already holds: always fewer than all,
             since the last one's logits are needed.
         """
-        known = {slot.index: _common(slot.tokens, prompt) for slot in self._slots}
+        known = {
+            slot.index: _common(slot.tokens, prompt) if slot.adapter is adapter else 0
+            for slot in self._slots
+        }
         source = max(self._slots, key=lambda slot: (known[slot.index], not slot.busy))
         length = known[source.index]
         if anew or length < _WORTHWHILE or not self._decoder.reuses:
@@ -59,6 +67,8 @@ class SlotPool:
         if length and taken is not source:
             self._decoder.copy(source.index, taken.index, length)
         self._turn += 1
+        self._decoder.assign(taken.index, adapter)
+        taken.adapter = adapter
         taken.tokens, taken.busy, taken.used = list(prompt[:length]), True, self._turn
         return taken.index, length
 
