@@ -21,13 +21,15 @@ from core.orchestrator.adapters import Adapter
 from core.orchestrator.faults import Faults
 from core.orchestrator.load import Told, told_load
 from core.orchestrator.optional_fields import OptionalFields
-from core.orchestrator.patterns import check_pattern, keeps_to
+from core.orchestrator.patterns import check_pattern
 from core.orchestrator.replies import (
     chunk_of,
     finish_reason,
     first_able,
+    matching_reply,
     model_info,
     structured_reply,
+    unconstrained,
     usage_of,
 )
 from core.orchestrator.schema import closed_schema
@@ -119,7 +121,7 @@ class ModelEndpoint:
         roomy = request.model_copy(update={"max_tokens": min(8192, longest + 1), "stop": ()})
         reply = await self._complete(roomy, {"structured_outputs": {"choice": list(choices)}})
         if reply.text not in choices:
-            raise self._unconstrained(f"to the {len(choices)} choices")
+            raise unconstrained(self.base_url, f"to the {len(choices)} choices")
         return reply.text
 
     async def regex(self, request: ChatRequest, pattern: str) -> str:
@@ -130,14 +132,7 @@ class ModelEndpoint:
         check_pattern(pattern)
         plain = request.model_copy(update={"stop": ()})
         reply = await self._complete(plain, {"structured_outputs": {"regex": pattern}})
-        if keeps_to(pattern, reply.text):
-            return reply.text
-        if reply.finish_reason == "length":
-            raise OrchestratorError(
-                f"The text for the pattern {pattern!r} was not finished within max_tokens="
-                f"{request.max_tokens}: raise it, or bound the pattern's repetitions."
-            )
-        raise self._unconstrained(f"to the pattern {pattern!r}")
+        return matching_reply(reply, pattern, request.max_tokens, self.base_url)
 
     async def structured(self, request: ChatRequest, schema: type[M]) -> M:
         """Generate JSON of `schema`; an error where the reply is no such JSON."""
@@ -307,9 +302,3 @@ class ModelEndpoint:
         elif capability == "chat":
             self._chat_model = name
         return name
-
-    def _unconstrained(self, to: str) -> OrchestratorError:
-        return OrchestratorError(
-            f"The model server {self.base_url} did not keep {to}: it does not support vLLM's "
-            "`structured_outputs`. Use a vLLM of 0.12 or later."
-        )

@@ -267,7 +267,7 @@ class RemoteAIOrchestrator:
     ) -> T:
         deadline = Deadline(request.deadline_s)
         request, tries = await self._tries_of(request, deadline)
-        return await _tried(tries, lambda server: send(server, deadline.bound(request)))
+        return await tries.run(lambda server: send(server, deadline.bound(request)))
 
     async def _for_texts(
         self,
@@ -280,17 +280,7 @@ class RemoteAIOrchestrator:
         deadline = Deadline(VECTORS_S)
         name = model or await self._default(capability, deadline)
         tries = await self._tries(name, f"{name}\n{key}", deadline)
-        return await _tried(tries, lambda server: send(server, name))
-
-
-async def _tried(tries: Tries, send: Callable[[ModelEndpoint], Awaitable[T]]) -> T:
-    while True:
-        member = await tries.next()
-        try:
-            with member.serving():
-                return await send(member.endpoint)
-        except ELSEWHERE as error:
-            tries.failed(member, error)
+        return await tries.run(lambda server: send(server, name))
 
 
 async def _each(

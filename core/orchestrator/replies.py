@@ -11,6 +11,7 @@ from openai.types.chat import ChatCompletionChunk
 from openai.types.completion_usage import CompletionUsage
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from core.orchestrator.patterns import keeps_to
 from core.services.ai import (
     Capability,
     ChatChunk,
@@ -146,6 +147,30 @@ def structured_reply(reply: ChatReply, schema: type[M], max_tokens: int) -> M:
         raise OrchestratorError(
             f"The model's JSON does not satisfy {schema.__name__}: {brief(error)}"
         ) from error
+
+
+def matching_reply(reply: ChatReply, pattern: str, max_tokens: int, server: str) -> str:
+    """The reply's text.
+
+    Raises:
+        OrchestratorError: the pattern does not match the whole of it.
+    """
+    if keeps_to(pattern, reply.text):
+        return reply.text
+    if reply.finish_reason == "length":
+        raise OrchestratorError(
+            f"The text for the pattern {pattern!r} was not finished within max_tokens="
+            f"{max_tokens}: raise it, or bound the pattern's repetitions."
+        )
+    raise unconstrained(server, f"to the pattern {pattern!r}")
+
+
+def unconstrained(server: str, to: str) -> OrchestratorError:
+    """The error where a server ignored a constraint."""
+    return OrchestratorError(
+        f"The model server {server} did not keep {to}: it does not support vLLM's "
+        "`structured_outputs`. Use a vLLM of 0.12 or later."
+    )
 
 
 def brief(error: ValidationError) -> str:

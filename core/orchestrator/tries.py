@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from core.orchestrator.deadline import Deadline
+from core.orchestrator.endpoint import ModelEndpoint
 from core.orchestrator.member import Member
 from core.orchestrator.pool import Candidate, pick
 from core.services.ai import (
@@ -23,10 +25,13 @@ from core.services.ai import (
     OrchestratorUnavailableError,
 )
 
+T = TypeVar("T")
+
 ELSEWHERE = (OrchestratorUnavailableError, OrchestratorBusyError, ModelNotFoundError)
 """Errors after which another server may do better."""
 
 MAX_TRIES = 4
+_BACK_S = 1.0  # for which a request waits for servers that did not answer before
 _PAUSE_S = 0.05  # longest before the second try, then doubled: what failed together spreads
 
 
@@ -60,7 +65,7 @@ class Tries:
         candidates = self._candidates()
         if not candidates:  # one that did not answer may be back
             missing = [m for m in self._members if not m.ready and m not in self._tried]
-            await look(missing, self._deadline)
+            await look(missing, Deadline(min(_BACK_S, self._deadline.left)))
             candidates = self._candidates()
         if not candidates:
             raise self._reason() from (self._errors[-1] if self._errors else None)
@@ -76,6 +81,16 @@ class Tries:
             member.failed(error)
         elif isinstance(error, ModelNotFoundError):
             member.lacks(self._model)
+
+    async def run(self, send: Callable[[ModelEndpoint], Awaitable[T]]) -> T:
+        """Send a request that is answered as a whole, to one server after the other."""
+        while True:
+            member = await self.next()
+            try:
+                with member.serving():
+                    return await send(member.endpoint)
+            except ELSEWHERE as error:
+                self.failed(member, error)
 
     def _candidates(self) -> list[Member]:
         ready = [m for m in self._members if m.ready and m not in self._tried]
