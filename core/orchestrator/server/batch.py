@@ -36,7 +36,9 @@ class ChatBatch(Batch):
         self._leave(replies)
         for job in replies:
             if job not in self._seats and self._pool.free:
-                self._seats[job], known = self._pool.take(job.pending, anew=job.repeatable)
+                self._seats[job], known = self._pool.take(
+                    job.pending, anew=job.repeatable, adapter=job.adapter
+                )
                 job.skip(known)
         seated = [job for job in replies if job in self._seats]
         decoding = [job for job in seated if len(job.pending) == 1]

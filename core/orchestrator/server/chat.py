@@ -38,6 +38,7 @@ class ChatEndpoint:
     ) -> web.StreamResponse:
         events: asyncio.Queue[Event] = asyncio.Queue()
         job = await asyncio.to_thread(prepare, served, body, emitter(events), until)
+        job.adapter = served.adapter
         completion = Completion(body.model, len(job.pending))
         reader = CallReader() if body.may_call else ContentReader()
         lane: LaneName = "short" if isinstance(job, ChoiceJob) else "chat"

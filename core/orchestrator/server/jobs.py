@@ -17,6 +17,7 @@ import torch
 from core.orchestrator.server.chat_model import ChatModel
 from core.orchestrator.server.constraint import Constraint, GrammarError
 from core.orchestrator.server.embedding_model import EmbeddingModel
+from core.orchestrator.server.lora import Adapter
 from core.orchestrator.server.sampling import Sampler
 from core.orchestrator.server.text import IncrementalDecoder, StopScanner
 
@@ -136,6 +137,7 @@ class PromptJob(Job):
         cached: tokens of the prompt that were computed for an earlier one.
         repeatable: compute the whole prompt, since a beginning that was computed for another
             request differs in the last bits.
+        adapter: what the model reads and writes with; None is the model itself.
     """
 
     def __init__(
@@ -153,6 +155,7 @@ class PromptJob(Job):
         self.position = 0
         self.cached = 0
         self.repeatable = repeatable
+        self.adapter: Adapter | None = None
 
     def skip(self, count: int) -> None:
         """Leave out the beginning of the prompt, which the cache holds already."""
