@@ -8,6 +8,7 @@ from core.orchestrator.server.chat import ChatEndpoint
 from core.orchestrator.server.embeddings import EmbeddingsEndpoint
 from core.orchestrator.server.engine import Engine
 from core.orchestrator.server.http import MAX_BODY_BYTES, authentication, errors_as_openai
+from core.orchestrator.server.metrics import Metrics
 from core.orchestrator.server.models import Models
 from core.orchestrator.wire import ServerLoad
 
@@ -23,10 +24,13 @@ def make_application(engine: Engine, models: Models, token: str) -> web.Applicat
     async def listing(_: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": models.entries()})
 
+    metrics = Metrics(engine, models)
     app = web.Application(
-        client_max_size=MAX_BODY_BYTES, middlewares=[errors_as_openai, authentication(token)]
+        client_max_size=MAX_BODY_BYTES,
+        middlewares=[errors_as_openai, metrics.middleware, authentication(token)],
     )
     app.router.add_get("/health", health)
+    app.router.add_get("/metrics", metrics.endpoint)
     app.router.add_get("/v1/models", listing)
     app.router.add_post("/v1/chat/completions", ChatEndpoint(engine, models).completions)
     app.router.add_post("/v1/embeddings", EmbeddingsEndpoint(engine, models).embeddings)

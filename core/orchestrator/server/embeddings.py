@@ -11,6 +11,7 @@ from core.orchestrator.server.engine import Engine
 from core.orchestrator.server.http import deadline, emitter, read, run
 from core.orchestrator.server.jobs import Embedded, EmbeddingJob, Event
 from core.orchestrator.server.models import Models, ServedEmbeddings
+from core.orchestrator.server.record import RECORD
 from core.orchestrator.server.replies import ApiError, embeddings_body
 from core.orchestrator.server.wire import EmbeddingsBody
 
@@ -27,11 +28,14 @@ class EmbeddingsEndpoint:
         until = deadline(request)
         body = await read(request, EmbeddingsBody)
         async with self._models.embedder(body.model) as served:
-            return await self._embed(body, served, until)
+            request[RECORD].model = body.model
+            response, tokens = await self._embed(body, served, until)
+            request[RECORD].prompt_tokens = tokens
+            return response
 
     async def _embed(
         self, body: EmbeddingsBody, served: ServedEmbeddings, until: float
-    ) -> web.Response:
+    ) -> tuple[web.Response, int]:
         model = served.model
         texts = await asyncio.to_thread(model.encode, body.texts)
         events: asyncio.Queue[Event] = asyncio.Queue()
@@ -48,7 +52,6 @@ class EmbeddingsEndpoint:
                 if isinstance(event, Embedded):
                     tokens = sum(len(ids) for ids in texts)
                     as_base64 = body.encoding_format == "base64"
-                    return web.json_response(
-                        embeddings_body(model.name, event.vectors, tokens, as_base64=as_base64)
-                    )
+                    reply = embeddings_body(model.name, event.vectors, tokens, as_base64=as_base64)
+                    return web.json_response(reply), tokens
         raise ApiError(500, "engine_error", "The engine ended without a result.")

@@ -17,6 +17,7 @@ import torch
 
 from core.orchestrator.server.jobs import Batch, Failed, Job
 from core.orchestrator.server.lanes import Lane
+from core.orchestrator.server.steps import StepTimes
 from core.orchestrator.wire import DEADLINE_CODE
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ class Engine:
         max_running: chat jobs that are advanced together; `SHORT_RUNNING` more are choices.
         crashed: called in the engine's thread when it ends by an error that is no job's fault.
         clock: seconds, for how long a job has waited.
+
+    Attributes:
+        times: how long the steps took.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Engine:
         self._changed = threading.Condition()
         self._stepped = threading.Condition()
         self._steps = 0
+        self.times = StepTimes()
         self._resting = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -128,6 +133,14 @@ class Engine:
             waiting = len(self._queued())
             return waiting, sum(lane.total for lane in self._lanes.values()) - waiting
 
+    def loads(self) -> dict[LaneName, tuple[int, int]]:
+        """Numbers of waiting and of running jobs, by lane."""
+        with self._changed:
+            return {
+                name: (waiting := len(lane.queue()), lane.total - waiting)
+                for name, lane in self._lanes.items()
+            }
+
     def _queued(self) -> list[Job]:
         # Not all that wait: a job is let in only at the engine's next step.
         return [job for lane in self._lanes.values() for job in lane.queue()]
@@ -144,7 +157,9 @@ class Engine:
 
     def _loop(self) -> None:
         while not self._stopping:
+            began = time.perf_counter()
             self._advance()
+            self.times.add(time.perf_counter() - began)
             with self._changed:
                 self._passed()
                 while not self._stopping and not self._has_work():
