@@ -15,6 +15,7 @@ from core.orchestrator.server.http import deadline, emitter, read, run
 from core.orchestrator.server.jobs import Event, Finished, Piece, Queued
 from core.orchestrator.server.models import Models, ServedChat
 from core.orchestrator.server.prepare import prepare
+from core.orchestrator.server.record import RECORD, Record
 from core.orchestrator.server.replies import ApiError, Completion, server_sent
 from core.orchestrator.server.wire import ChatBody, StreamOptions
 
@@ -39,25 +40,38 @@ class ChatEndpoint:
         events: asyncio.Queue[Event] = asyncio.Queue()
         job = await asyncio.to_thread(prepare, served, body, emitter(events), until)
         job.adapter = served.adapter
+        record = request[RECORD]
+        record.model = body.model
+        record.prompt_tokens = len(job.pending)
         completion = Completion(body.model, len(job.pending))
         reader = CallReader() if body.may_call else ContentReader()
         lane: LaneName = "short" if isinstance(job, ChoiceJob) else "chat"
         options = body.stream_options if body.stream and body.stream_options else StreamOptions()
         running = run(self._engine, job, events, lane, with_place=options.include_queue_place)
         async with contextlib.aclosing(running) as results:
-            if body.stream:
-                return await _send_stream(
-                    request, results, completion, reader, with_usage=options.include_usage
-                )
-            deltas: list[Delta] = []
-            async for event in results:
-                if isinstance(event, Piece):
-                    deltas += reader.push(event.text)
-                elif isinstance(event, Finished):
-                    message = whole_message(deltas + reader.flush())
-                    reason = reader.reason(event)
-                    return web.json_response(completion.whole(message, reason, event))
-        raise ApiError(500, "engine_error", "The engine ended without a result.")
+            try:
+                if body.stream:
+                    return await _send_stream(
+                        request, results, completion, reader, with_usage=options.include_usage
+                    )
+                return await _send_whole(record, results, completion, reader)
+            finally:
+                record.cached_tokens, record.generated_tokens = job.cached, job.generated
+
+
+async def _send_whole(
+    record: Record, results: AsyncIterator[Event], completion: Completion, reader: ContentReader
+) -> web.Response:
+    deltas: list[Delta] = []
+    async for event in results:
+        if isinstance(event, Piece):
+            record.token()
+            deltas += reader.push(event.text)
+        elif isinstance(event, Finished):
+            message = whole_message(deltas + reader.flush())
+            record.outcome = reader.reason(event)
+            return web.json_response(completion.whole(message, record.outcome, event))
+    raise ApiError(500, "engine_error", "The engine ended without a result.")
 
 
 async def _send_stream(
@@ -71,6 +85,7 @@ async def _send_stream(
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
     )
+    record = request[RECORD]
     role: Delta = {"role": "assistant"}
     try:
         async for event in results:
@@ -78,14 +93,17 @@ async def _send_stream(
                 await response.prepare(request)
             if isinstance(event, Queued):
                 await response.write(server_sent(completion.queue_chunk(event.place)))
+            if isinstance(event, Piece):
+                record.token()
             text = event.text if isinstance(event, Piece) else ""
             last = reader.flush() if isinstance(event, Finished) else []
             for delta in reader.push(text) + last:
                 await response.write(server_sent(completion.chunk(role | delta)))
                 role = {}
             if isinstance(event, Finished):
-                reason = reader.reason(event)
-                await response.write(server_sent(completion.chunk(role, reason, event)))
+                record.outcome = reader.reason(event)
+                chunk = completion.chunk(role, record.outcome, event)
+                await response.write(server_sent(chunk))
                 if with_usage:
                     usage = completion.usage_chunk(event)
                     await response.write(server_sent(usage))
@@ -93,6 +111,7 @@ async def _send_stream(
     except ApiError as error:
         if not response.prepared:
             raise
+        record.outcome = error.code
         await response.write(server_sent(error.body()))
     await response.write_eof()
     return response

@@ -135,6 +135,7 @@ class PromptJob(Job):
         pending: tokens that the model has not read yet.
         position: of the first of them.
         cached: tokens of the prompt that were computed for an earlier one.
+        generated: tokens of the reply so far.
         repeatable: compute the whole prompt, since a beginning that was computed for another
             request differs in the last bits.
         adapter: what the model reads and writes with; None is the model itself.
@@ -154,6 +155,7 @@ class PromptJob(Job):
         self.pending = list(prompt)
         self.position = 0
         self.cached = 0
+        self.generated = 0
         self.repeatable = repeatable
         self.adapter: Adapter | None = None
 
@@ -198,7 +200,6 @@ class ChatJob(PromptJob):
         self._constraint = constraint
         self._decoder = IncrementalDecoder(model.decode)
         self._scanner = StopScanner(stops)
-        self._generated = 0
 
     def choose(self, logits: torch.Tensor) -> bool:
         """Choose what comes next; True where the reply is done."""
@@ -223,18 +224,18 @@ class ChatJob(PromptJob):
 
     def _append(self, token: int) -> bool:
         self.pending.append(token)
-        self._generated += 1
+        self.generated += 1
         if self._constraint:
             self._constraint.accept(token)
         text, stopped = self._scanner.push(self._decoder.push(token))
         if text:
             self.emit(Piece(text))
         if stopped:
-            self.emit(Finished("stop", self._generated, self.cached))
+            self.emit(Finished("stop", self.generated, self.cached))
             return True
         if self._constraint and self._constraint.finished:
             return self._finish("stop")
-        if self._generated >= self._max_tokens:
+        if self.generated >= self._max_tokens:
             return self._finish("length")
         return False
 
@@ -244,7 +245,7 @@ class ChatJob(PromptJob):
             text += self._scanner.flush()
         if text:
             self.emit(Piece(text))
-        self.emit(Finished("stop" if stopped else reason, self._generated, self.cached))
+        self.emit(Finished("stop" if stopped else reason, self.generated, self.cached))
         return True
 
 
