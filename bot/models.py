@@ -100,4 +100,5 @@ def make_orchestrator(settings: Settings, models: Mapping[str, AIModel]) -> AIOr
         precision=settings.model_precision,
         others=_others(models),
         memory=settings.model_memory,
+        adapters_dir=settings.adapters_dir,
     )

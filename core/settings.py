@@ -78,6 +78,11 @@ class Settings(BaseSettings):
         return self.home / "models"
 
     @property
+    def adapters_dir(self) -> Path:
+        """Folder of LoRA adapters that may be loaded beside the models."""
+        return self.home / "adapters"
+
+    @property
     def base_url(self) -> str:
         """Address of our HTTP service as people reach it, without a slash at the end."""
         return (self.public_url or f"http://{self.http_host}:{self.http_port}").rstrip("/")

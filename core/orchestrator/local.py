@@ -75,6 +75,7 @@ class LocalAIOrchestrator:
         embedding_model: name of the default embedding model, always loaded; None runs none.
         others: kinds of more models, by name, which are loaded when they are asked for.
         memory: bytes that all models together may take; None means half of what there is.
+        adapters_dir: folder below which LoRA adapters lie that may be loaded; None allows none.
         threads: torch's threads; 0 means one for each core but one, and at least one.
         queue_limit: requests that may wait in the server.
         precision: of the chat models' weights.
@@ -90,6 +91,7 @@ class LocalAIOrchestrator:
         precision: Precision = "int4",
         others: Mapping[str, ModelKind] = MappingProxyType({}),
         memory: int | None = None,
+        adapters_dir: Path | None = None,
     ) -> None:
         self._chat_model = chat_model
         self._embedding_model = embedding_model
@@ -97,6 +99,7 @@ class LocalAIOrchestrator:
             token=SecretStr(secrets.token_urlsafe(32)),
             models=_served(models_dir.absolute(), chat_model, embedding_model, others),
             memory=memory,
+            adapters=adapters_dir.absolute() if adapters_dir else None,
             threads=threads,
             queue_limit=queue_limit,
             precision=precision,

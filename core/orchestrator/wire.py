@@ -49,6 +49,7 @@ class ServerConfig(BaseModel):
         port: 0 lets the system choose.
         models: the first of a kind is the default one.
         memory: bytes that all models together may take; None means half of what there is.
+        adapters: folder below which LoRA adapters lie that may be loaded; None allows none.
         threads: torch's threads; 0 means one for each core that this process may use, less one.
         queue_limit: requests that may wait; more are answered 429.
         max_running: chat requests that are decoded together.
@@ -64,6 +65,7 @@ class ServerConfig(BaseModel):
     port: int = Field(default=0, ge=0, le=65535)
     models: tuple[ServedModel, ...] = ()
     memory: int | None = Field(default=None, ge=1)
+    adapters: Path | None = None
     threads: int = Field(default=0, ge=0)
     queue_limit: int = Field(default=64, ge=1)
     max_running: int = Field(default=8, ge=1, le=256)

@@ -20,6 +20,7 @@ from aiohttp import web
 from pydantic import ValidationError
 from transformers.utils import logging as transformers_logging
 
+from core.orchestrator.server.adapters import Adapters
 from core.orchestrator.server.app import make_application
 from core.orchestrator.server.engine import SHORT_RUNNING, Engine
 from core.orchestrator.server.keeper import Keeper
@@ -72,7 +73,8 @@ async def _serve(config: ServerConfig, answers: BinaryIO) -> int:
     slots = config.max_running + SHORT_RUNNING
     engine = Engine(config.queue_limit, config.max_running, engine_crashed)
     keeper = Keeper(config.memory or budget(), engine.settle)
-    models = Models(config.models, keeper, config.precision, slots)
+    adapters = Adapters(config.adapters)
+    models = Models(config.models, keeper, adapters, precision=config.precision, slots=slots)
     try:
         await models.start()
     except ApiError as error:

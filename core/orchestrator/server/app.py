@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from core.orchestrator.server.adapter_requests import AdapterEndpoints
 from core.orchestrator.server.chat import ChatEndpoint
 from core.orchestrator.server.embeddings import EmbeddingsEndpoint
 from core.orchestrator.server.engine import Engine
@@ -34,4 +35,7 @@ def make_application(engine: Engine, models: Models, token: str) -> web.Applicat
     app.router.add_get("/v1/models", listing)
     app.router.add_post("/v1/chat/completions", ChatEndpoint(engine, models).completions)
     app.router.add_post("/v1/embeddings", EmbeddingsEndpoint(engine, models).embeddings)
+    adapters = AdapterEndpoints(models)
+    app.router.add_post("/v1/load_lora_adapter", adapters.load)
+    app.router.add_post("/v1/unload_lora_adapter", adapters.unload)
     return app

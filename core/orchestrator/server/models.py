@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.orchestrator.manifest import MANIFEST_NAME
+from core.orchestrator.server.adapters import Adapters
 from core.orchestrator.server.batch import ChatBatch
 from core.orchestrator.server.chat_model import ChatModel
 from core.orchestrator.server.embedding_model import EmbeddingModel
@@ -41,14 +42,22 @@ class Models:
     Args:
         served: those that can be asked for.
         keeper: loads and unloads them.
+        adapters: of the chat models.
         precision: of the chat models' weights.
         slots: conversations that the cache of each chat model can hold.
     """
 
     def __init__(
-        self, served: Sequence[ServedModel], keeper: Keeper, precision: Precision, slots: int
+        self,
+        served: Sequence[ServedModel],
+        keeper: Keeper,
+        adapters: Adapters,
+        *,
+        precision: Precision,
+        slots: int,
     ) -> None:
         self.keeper = keeper
+        self.adapters = adapters
         self._folders: dict[str, Path] = {each.name: each.folder for each in served}
         self._chat: dict[str, Kept[ServedChat]] = {}
         self._embedders: dict[str, Kept[ServedEmbeddings]] = {}
@@ -73,19 +82,38 @@ class Models:
 
     @asynccontextmanager
     async def chat(self, name: str) -> AsyncIterator[ServedChat]:
-        """The chat model called `name`, loaded.
+        """The chat model called `name`, loaded; for an adapter's name its base model, and it.
 
         Raises:
             ApiError: there is none, it cannot be loaded, or it does not fit into the memory.
         """
-        async with self.keeper.lease(self._find(name, self._chat, "chat")) as served:
-            yield served
+        named = self.adapters.find(name)
+        kept = self._find(named.base if named else name, self._chat, "chat")
+        async with self.keeper.lease(kept) as served:
+            yield served._replace(adapter=named.adapter) if named else served
 
     @asynccontextmanager
     async def embedder(self, name: str) -> AsyncIterator[ServedEmbeddings]:
         """The embedding model called `name`, loaded; raises `ApiError` as `chat` does."""
         async with self.keeper.lease(self._find(name, self._embedders, "embeddings")) as served:
             yield served
+
+    async def load_adapter(self, name: str, path: str, base: str | None) -> None:
+        """Serve an adapter of the chat model `base`, or of the first one.
+
+        Raises:
+            ApiError: as `chat` and `Adapters.add` do; the name is a model's; the model takes none.
+        """
+        if name in self._folders:
+            message = f"{name!r} is the name of a model: give the adapter another."
+            raise ApiError(400, "name_taken", message)
+        base = base or next(iter(self._chat), "")
+        async with self.keeper.lease(self._find(base, self._chat, "chat")) as served:
+            layout = served.model.decoder.layout
+            if layout is None:
+                message = f"{base} takes no adapters: only models of the Llama architecture do."
+                raise ApiError(400, "adapters_not_supported", message)
+            await self.adapters.add(name, path, base, layout)
 
     def entries(self) -> list[dict[str, Any]]:
         """The list of models, as OpenAI's API gives it: those whose files are there."""
@@ -98,7 +126,7 @@ class Models:
             for capabilities, models in kinds
             for name, kept in models.items()
             if kept.value is not None or self._installed(name)
-        ]
+        ] + self.adapters.entries()
 
     def _installed(self, name: str) -> bool:
         return (self._folders[name] / MANIFEST_NAME).is_file()
