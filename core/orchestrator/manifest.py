@@ -58,6 +58,12 @@ class ModelManifest(_Frozen):
     origin: Origin
     files: tuple[FileRecord, ...] = Field(min_length=1)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the digests of all files, in hexadecimal: the same for the same content."""
+        records = sorted(f"{record.sha256} {record.path}\n" for record in self.files)
+        return hashlib.sha256("".join(records).encode()).hexdigest()
+
 
 def mend(name: str) -> str:
     """The sentence that tells a person how to mend the folder of model `name`."""

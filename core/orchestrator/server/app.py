@@ -6,11 +6,12 @@ from aiohttp import web
 
 from core.orchestrator.server.adapter_requests import AdapterEndpoints
 from core.orchestrator.server.chat import ChatEndpoint
-from core.orchestrator.server.embeddings import EmbeddingsEndpoint
+from core.orchestrator.server.embeddings import Embedder, EmbeddingsEndpoint
 from core.orchestrator.server.engine import Engine
 from core.orchestrator.server.http import MAX_BODY_BYTES, authentication, errors_as_openai
 from core.orchestrator.server.metrics import Metrics
 from core.orchestrator.server.models import Models
+from core.orchestrator.server.vector_cache import VectorCache
 from core.orchestrator.wire import ServerLoad
 
 
@@ -34,7 +35,8 @@ def make_application(engine: Engine, models: Models, token: str) -> web.Applicat
     app.router.add_get("/metrics", metrics.endpoint)
     app.router.add_get("/v1/models", listing)
     app.router.add_post("/v1/chat/completions", ChatEndpoint(engine, models).completions)
-    app.router.add_post("/v1/embeddings", EmbeddingsEndpoint(engine, models).embeddings)
+    embedder = Embedder(engine, VectorCache())
+    app.router.add_post("/v1/embeddings", EmbeddingsEndpoint(embedder, models).embeddings)
     adapters = AdapterEndpoints(models)
     app.router.add_post("/v1/load_lora_adapter", adapters.load)
     app.router.add_post("/v1/unload_lora_adapter", adapters.unload)

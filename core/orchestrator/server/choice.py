@@ -15,7 +15,7 @@ import torch
 
 from core.orchestrator.server.chat_model import ChatModel
 from core.orchestrator.server.jobs import Batch, Event, Finished, Piece, PromptJob
-from core.orchestrator.server.sampling import Sampler
+from core.orchestrator.server.sampling import Sampler, sample
 
 _TREE_TOKENS = 256  # read in one step: the logits of each are in memory at once
 
@@ -126,10 +126,9 @@ class ChoiceJob(PromptJob):
         """What is to be scored next."""
         return self._trees[0]
 
-    def choose(self, logits: torch.Tensor) -> bool:
+    def begin(self, logits: torch.Tensor) -> None:
         """Take the logits after the prompt."""
         self._first = logits.log_softmax(-1)
-        return False
 
     def scored(self, logits: torch.Tensor) -> bool:
         """Take the logits of `tree`; True where that was the last one and the label is chosen."""
@@ -139,12 +138,13 @@ class ChoiceJob(PromptJob):
         labels = list(self._labels)  # in the caller's order: the first of equal ones
         scores = torch.tensor([self._scores[label] for label in labels])
         shares = scores.softmax(0).tolist()
-        label = labels[self._sampler.choose(scores, None)]
+        label = labels[sample(scores[None], [self._sampler])[0]]
         self.emit(Piece(label))
+        self.generated = len(self._labels[label])
         self.emit(
             Finished(
                 "stop",
-                len(self._labels[label]),
+                self.generated,
                 self.cached,
                 dict(zip(labels, shares, strict=True)),
             )

@@ -15,6 +15,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from core.orchestrator.manifest import ModelFileError, mend, verify
+from core.orchestrator.server.encoding import padded
 
 logger = logging.getLogger(__name__)
 
@@ -23,12 +24,16 @@ class EmbeddingModel:
     """Encoder, mean or CLS pooling, unit length: what sentence-transformers computes.
 
     Text beyond `max_tokens` is cut off, as there.
+
+    Attributes:
+        digest: of the model's files.
     """
 
     def __init__(
-        self, name: str, model: Any, tokenizer: Any, *, max_tokens: int, mean: bool
+        self, name: str, digest: str, model: Any, tokenizer: Any, *, max_tokens: int, mean: bool
     ) -> None:
         self.name = name
+        self.digest = digest
         self._model = model
         self._tokenizer = tokenizer
         self._tokenizer_lock = threading.Lock()
@@ -71,6 +76,7 @@ class EmbeddingModel:
         logger.info("Embedding model %s is loaded.", manifest.name)
         return cls(
             manifest.name,
+            manifest.digest,
             model,
             tokenizer,
             max_tokens=min(int(limit or longest), longest),
@@ -83,15 +89,9 @@ class EmbeddingModel:
             encoded = self._tokenizer(list(texts), truncation=True, max_length=self._max_tokens)
         return [[int(token) for token in ids] for ids in encoded["input_ids"]]
 
-    def forward(self, batch: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+    def forward(self, batch: Sequence[list[int]]) -> npt.NDArray[np.float32]:
         """Embed token ids: float32, shape (texts, dimension), rows of length 1."""
-        longest = max(len(ids) for ids in batch)
-        padding = int(self._tokenizer.pad_token_id or 0)
-        tokens = torch.full((len(batch), longest), padding)
-        mask = torch.zeros((len(batch), longest), dtype=torch.long)
-        for row, ids in enumerate(batch):
-            tokens[row, : len(ids)] = torch.tensor(list(ids))
-            mask[row, : len(ids)] = 1
+        tokens, mask = padded(batch, int(self._tokenizer.pad_token_id or 0))
         hidden = self._model(input_ids=tokens, attention_mask=mask).last_hidden_state
         if self._mean:
             weights = mask.unsqueeze(-1).to(hidden.dtype)

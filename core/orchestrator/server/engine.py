@@ -23,7 +23,7 @@ from core.orchestrator.wire import DEADLINE_CODE
 logger = logging.getLogger(__name__)
 
 LaneName = Literal["embeddings", "short", "chat"]
-_EMBEDDINGS_RUNNING = 4
+_EMBEDDINGS_RUNNING = 16  # short texts of all of them share a pass
 _SETTLE_S = 10.0
 SHORT_RUNNING = 2
 """Choices that are advanced besides the chat jobs."""

@@ -1,4 +1,4 @@
-"""What the engine works on: chat replies, advanced together, and embeddings, a batch at a time."""
+"""What the engine works on: jobs, what they emit, and what advances them together."""
 
 from __future__ import annotations
 
@@ -12,18 +12,14 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from core.orchestrator.server.chat_model import ChatModel
 from core.orchestrator.server.constraint import Constraint, GrammarError
-from core.orchestrator.server.embedding_model import EmbeddingModel
 from core.orchestrator.server.lora import Adapter
 from core.orchestrator.server.sampling import Sampler
 from core.orchestrator.server.text import IncrementalDecoder, StopScanner
 
 logger = logging.getLogger(__name__)
-
-_EMBEDDING_TOKENS = 2048  # padded tokens in one batch of embeddings
 
 
 @dataclass(frozen=True)
@@ -153,6 +149,7 @@ class PromptJob(Job):
     ) -> None:
         super().__init__(emit, deadline, batch, priority)
         self.pending = list(prompt)
+        self._prompt_length = len(prompt)
         self.position = 0
         self.cached = 0
         self.generated = 0
@@ -170,9 +167,10 @@ class PromptJob(Job):
         self.position += count
         return not self.pending
 
-    @abstractmethod
-    def choose(self, logits: torch.Tensor) -> bool:
-        """Take the logits after the last pending token; True where the job is done."""
+    @property
+    def reading(self) -> bool:
+        """True as long as some of the prompt is not read."""
+        return self.position < self._prompt_length
 
 
 class ChatJob(PromptJob):
@@ -195,29 +193,29 @@ class ChatJob(PromptJob):
     ) -> None:
         super().__init__(emit, deadline, batch, prompt, repeatable=repeatable, priority=priority)
         self._ends = model.ends
-        self._sampler = sampler
+        self.sampler = sampler
         self._max_tokens = min(max_tokens, model.context_length - len(prompt))
-        self._constraint = constraint
+        self.constraint = constraint
         self._decoder = IncrementalDecoder(model.decode)
         self._scanner = StopScanner(stops)
 
-    def choose(self, logits: torch.Tensor) -> bool:
-        """Choose what comes next; True where the reply is done."""
+    def write(self, token: int | GrammarError) -> bool:
+        """Go on by the token that was chosen; True where the reply is done."""
         try:
-            return self._continue(logits)
+            if isinstance(token, GrammarError):
+                raise token
+            return self._continue(token)
         except GrammarError as error:
             self.emit(Failed(400, "invalid_grammar", f"The constraint cannot be met: {error}"))
             return True
 
-    def _continue(self, logits: torch.Tensor) -> bool:
-        forbidden = self._constraint.forbidden() if self._constraint else None
-        token = self._sampler.choose(logits, forbidden)
+    def _continue(self, token: int) -> bool:
         if token in self._ends:
             return self._finish("stop")
         if self._append(token):
             return True
-        if self._constraint:
-            for forced in self._constraint.forced():
+        if self.constraint:
+            for forced in self.constraint.forced():
                 if self._append(forced):
                     return True
         return False
@@ -225,15 +223,15 @@ class ChatJob(PromptJob):
     def _append(self, token: int) -> bool:
         self.pending.append(token)
         self.generated += 1
-        if self._constraint:
-            self._constraint.accept(token)
+        if self.constraint:
+            self.constraint.accept(token)
         text, stopped = self._scanner.push(self._decoder.push(token))
         if text:
             self.emit(Piece(text))
         if stopped:
             self.emit(Finished("stop", self.generated, self.cached))
             return True
-        if self._constraint and self._constraint.finished:
+        if self.constraint and self.constraint.finished:
             return self._finish("stop")
         if self.generated >= self._max_tokens:
             return self._finish("length")
@@ -247,58 +245,3 @@ class ChatJob(PromptJob):
             self.emit(Piece(text))
         self.emit(Finished("stop" if stopped else reason, self.generated, self.cached))
         return True
-
-
-class EmbeddingJob(Job):
-    """Texts of one request, longest first, a bounded batch a step."""
-
-    def __init__(
-        self,
-        emit: Callable[[Event], None],
-        deadline: float,
-        *,
-        model: EmbeddingModel,
-        batch: Batch,
-        texts: Sequence[Sequence[int]],
-        priority: int = 0,
-    ) -> None:
-        super().__init__(emit, deadline, batch, priority)
-        self._model = model
-        self._texts = texts
-        self._order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
-        self._vectors: dict[int, npt.NDArray[np.float32]] = {}
-
-    def step(self) -> bool:
-        """Embed the next batch; texts of like length share one, to waste no padding."""
-        longest = max(1, len(self._texts[self._order[0]]))
-        count = max(1, _EMBEDDING_TOKENS // longest)
-        batch, self._order = self._order[:count], self._order[count:]
-        vectors = self._model.forward([self._texts[index] for index in batch])
-        self._vectors.update(zip(batch, vectors, strict=True))
-        if self._order:
-            return False
-        self.emit(Embedded(np.stack([self._vectors[at] for at in range(len(self._texts))])))
-        return True
-
-
-class EmbeddingTurns(Batch):
-    """Embeddings have their turns one after the other: each step is a batch already."""
-
-    def __init__(self) -> None:
-        self._order: list[Job] = []
-
-    def step(self, jobs: Sequence[Job]) -> list[Job]:
-        """Advance one of the most urgent jobs, the one whose last turn is longest ago."""
-        here = [job for job in self._order if job in jobs]
-        here += [job for job in jobs if job not in self._order]
-        job = min(here, key=lambda job: job.urgency)
-        here.remove(job)
-        self._order = [*here, job]
-        if not isinstance(job, EmbeddingJob):
-            return []
-        try:
-            return [job] if job.step() else []
-        except (RuntimeError, MemoryError):  # torch: out of memory, a kernel that fails
-            logger.exception("A request for embeddings failed; the others go on.")
-            job.emit(Failed.in_engine())
-            return [job]

@@ -13,7 +13,7 @@ from core.orchestrator.server.adapters import Adapters
 from core.orchestrator.server.batch import ChatBatch
 from core.orchestrator.server.chat_model import ChatModel
 from core.orchestrator.server.embedding_model import EmbeddingModel
-from core.orchestrator.server.jobs import EmbeddingTurns
+from core.orchestrator.server.encoding import EncodingTurns
 from core.orchestrator.server.keeper import Keeper, Kept
 from core.orchestrator.server.lora import Adapter
 from core.orchestrator.server.memory import estimate
@@ -33,7 +33,7 @@ class ServedEmbeddings(NamedTuple):
     """An embedding model, and what gives its requests their turns."""
 
     model: EmbeddingModel
-    batch: EmbeddingTurns
+    batch: EncodingTurns[list[int]]
 
 
 class Models:
@@ -118,7 +118,7 @@ class Models:
     def entries(self) -> list[dict[str, Any]]:
         """The list of models, as OpenAI's API gives it: those whose files are there."""
         kinds: tuple[tuple[list[str], dict[str, Kept[Any]]], ...] = (
-            (["chat", "json"], {**self._chat}),
+            (["chat", "json", "tools"], {**self._chat}),
             (["embeddings"], {**self._embedders}),
         )
         return [
@@ -151,4 +151,5 @@ def _load_chat(folder: Path, precision: Precision, slots: int) -> ServedChat:
 
 
 def _load_embedder(folder: Path) -> ServedEmbeddings:
-    return ServedEmbeddings(EmbeddingModel.load(folder), EmbeddingTurns())
+    model = EmbeddingModel.load(folder)
+    return ServedEmbeddings(model, EncodingTurns(model))

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from core.orchestrator.server.jobs import Batch, EmbeddingJob, EmbeddingTurns, Job
+from core.orchestrator.server.encoding import EncodingJob, EncodingTurns
+from core.orchestrator.server.jobs import Batch, Job
 from core.orchestrator.server.lanes import AGED_S, Lane
 
 BACKGROUND = 10
@@ -117,18 +118,17 @@ class Counted:
     def __init__(self) -> None:
         self.steps: list[list[int]] = []
 
-    def forward(self, batch: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+    def forward(self, batch: Sequence[list[int]]) -> npt.NDArray[np.float32]:
         self.steps.append([ids[0] for ids in batch])
         return np.zeros((len(batch), 2), np.float32)
 
 
 def embedding(
-    model: Counted, turns: EmbeddingTurns, texts: Sequence[int], priority: int
-) -> EmbeddingJob:
-    return EmbeddingJob(
+    turns: EncodingTurns[list[int]], texts: Sequence[int], priority: int
+) -> EncodingJob[list[int]]:
+    return EncodingJob(
         lambda event: None,
         time.monotonic() + 3600,
-        model=model,  # type: ignore[arg-type]
         batch=turns,
         texts=[[name] * 500 for name in texts],
         priority=priority,
@@ -136,13 +136,14 @@ def embedding(
 
 
 def test_a_question_is_embedded_in_the_step_after_it_came() -> None:
-    model, turns = Counted(), EmbeddingTurns()
-    indexing = embedding(model, turns, range(100, 140), BACKGROUND)
-    again = embedding(model, turns, range(200, 240), BACKGROUND)
+    model = Counted()
+    turns = EncodingTurns(model)
+    indexing = embedding(turns, range(100, 140), BACKGROUND)
+    again = embedding(turns, range(200, 240), BACKGROUND)
     jobs = [indexing, again]
     turns.step(jobs)
     turns.step(jobs)
-    question = embedding(model, turns, [7], 0)
+    question = embedding(turns, [7], 0)
     assert turns.step([*jobs, question]) == [question]
     assert model.steps[2] == [7]
     turns.step(jobs)
@@ -152,11 +153,12 @@ def test_a_question_is_embedded_in_the_step_after_it_came() -> None:
 
 def test_equals_share_the_turns_whoever_comes() -> None:
     draw = random.Random(3)
-    model, turns = Counted(), EmbeddingTurns()
-    long = embedding(model, turns, range(100, 140), 0)
+    model = Counted()
+    turns = EncodingTurns(model)
+    long = embedding(turns, range(100, 140), 0)
     left = 40
     jobs = [long]
     while long in jobs:  # a stream of short ones does not keep it from its turns
-        jobs += [embedding(model, turns, [draw.randrange(10)], 0)] * (len(jobs) < 3)
+        jobs += [embedding(turns, [draw.randrange(10)], 0)] * (len(jobs) < 3)
         jobs = [job for job in jobs if job not in turns.step(jobs)]
         assert len(model.steps) < 3 * left
