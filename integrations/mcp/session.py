@@ -10,7 +10,6 @@ The SDK (`mcp` 2.3, 4 MB with its types, 0.3 s to import) is what our own server
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, Protocol
 import anyio
 import httpx2
 from mcp import Client, MCPError
-from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.stdio import get_default_environment
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND
 from pydantic import Field, JsonValue
@@ -27,6 +26,7 @@ from pydantic import Field, JsonValue
 from core.records import Frozen
 from core.workflows.actions import ActionError, OutcomeUnknownError
 from integrations.mcp.bounded import BoundedTransport
+from integrations.mcp.pipes import spoken_to
 from integrations.mcp.tools import definition_digest
 from integrations.text import clip, tidy
 
@@ -93,22 +93,16 @@ class Program(Frozen):
 
     @asynccontextmanager
     async def connect(self, timeout_s: float) -> AsyncIterator[Any]:  # noqa: ARG002 - see Transport
-        """See `Transport`. What it writes to standard error is dropped."""
-        parameters = StdioServerParameters(
-            command=self.command[0],
-            args=list(self.command[1:]),
-            env={
-                "PATH": _PATH,
-                "LANG": "C.UTF-8",
-                "HOME": str(self.directory),
-                **self.environment,
-            },
-            cwd=self.directory,
-            encoding_error_handler="replace",
-        )
-        with open(os.devnull, "w") as nowhere:  # noqa: PTH123, ASYNC230
-            async with stdio_client(parameters, nowhere) as streams:
-                yield streams
+        """See `Transport`."""
+        environment = {
+            **get_default_environment(),
+            "PATH": _PATH,
+            "LANG": "C.UTF-8",
+            "HOME": str(self.directory),
+            **self.environment,
+        }
+        async with spoken_to(self.command, self.directory, environment) as streams:
+            yield streams
 
 
 class Remote(Frozen):
