@@ -10,9 +10,10 @@ from core.state import AIAssistant, AIModel
 
 
 class Speaker(NamedTuple):
-    """A served model: the server's name of it, and whether it (or its record) says it calls tools.
+    """A served model: the server's name of it, and whether it calls tools.
 
-    One that does not is taken to be too weak for choices and for words of its own.
+    Its record says so, or the server where there is no record. One that does not is taken to be too
+    weak for choices and for words of its own.
     """
 
     name: str
@@ -61,8 +62,9 @@ class ChatModels:
 
     def _speaker(self, model: ModelInfo) -> Speaker:
         records = [r for r in self._records.values() if _matches(r, model.name)]
-        recorded = any("tools" in record.capabilities for record in records)
-        return Speaker(model.name, recorded or "tools" in model.capabilities)
+        if records:  # a server says what it can do with any model; the record, how well
+            return Speaker(model.name, any("tools" in r.capabilities for r in records))
+        return Speaker(model.name, "tools" in model.capabilities)
 
     async def _served(self) -> list[ModelInfo]:
         served = [m for m in await self._orchestrator.models() if "chat" in m.capabilities]
