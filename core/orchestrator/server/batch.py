@@ -14,12 +14,14 @@ import torch
 
 from core.orchestrator.server.choice import ChoiceJob
 from core.orchestrator.server.decoder import Decoder
-from core.orchestrator.server.jobs import Batch, Failed, Job, PromptJob
+from core.orchestrator.server.jobs import Batch, ChatJob, Failed, Job, PromptJob
+from core.orchestrator.server.next_tokens import next_tokens
 from core.orchestrator.server.slots import SlotPool
 
 logger = logging.getLogger(__name__)
 
 _PREFILL_TOKENS = 256  # of all prompts together in a step: about 0.2 s on 2 cores
+_RIDING_TOKENS = 12  # forced ones: more are read in a pass of their own
 
 
 class ChatBatch(Batch):
@@ -41,8 +43,9 @@ class ChatBatch(Batch):
                 )
                 job.skip(known)
         seated = [job for job in replies if job in self._seats]
-        decoding = [job for job in seated if len(job.pending) == 1]
-        done = self._prefill([job for job in seated if len(job.pending) > 1])
+        # In the order of the slots, as they lie in the cache.
+        decoding = sorted(_decoding(seated), key=lambda job: self._seats[job])
+        done = self._prefill([job for job in seated if job.pending and job not in decoding])
         if decoding:
             done += self._decode(decoding)
         for job in seated:
@@ -69,8 +72,8 @@ class ChatBatch(Batch):
                 done.append(job)
                 continue
             self._pool.wrote(slot, piece)
-            if job.advance(len(piece)) and job.choose(logits):
-                done.append(job)
+            if job.advance(len(piece)):
+                done += _answer([job], logits[None])
         return done
 
     def _decode(self, jobs: Sequence[PromptJob]) -> list[Job]:
@@ -82,13 +85,12 @@ class ChatBatch(Batch):
             for slot in slots:
                 self._pool.forget(slot)
             return list(jobs)
-        done: list[Job] = []
-        for job, slot, token, logits in zip(jobs, slots, tokens, rows, strict=True):
+        for slot, token in zip(slots, tokens, strict=True):
             self._pool.wrote(slot, [token])
-            job.advance(1)
-            if job.choose(logits):
-                done.append(job)
-        return done
+        complete = [index for index, job in enumerate(jobs) if job.advance(1)]
+        if len(complete) < len(jobs):
+            rows = rows[complete]
+        return _answer([jobs[index] for index in complete], rows)
 
     def _score(self, job: ChoiceJob) -> list[Job]:
         """Read some of the labels; the slot holds the prompt as before."""
@@ -99,6 +101,30 @@ class ChatBatch(Batch):
             self._pool.forget(slot)
             return [job]
         return [job] if job.scored(logits) else []
+
+
+def _decoding(jobs: Sequence[PromptJob]) -> list[PromptJob]:
+    """Who reads one token in this step: those that have no more, and those that ride along.
+
+    What a constraint forces to come next is read in one pass by a reply that is alone. Beside
+    others that pass would cost more than the steps which they take anyway.
+    """
+    single = [job for job in jobs if len(job.pending) == 1]
+    riding = [job for job in jobs if not job.reading and 1 < len(job.pending) <= _RIDING_TOKENS]
+    return single + riding if len(single) + len(riding) > 1 else single
+
+
+def _answer(jobs: Sequence[PromptJob], logits: torch.Tensor) -> list[Job]:
+    """Hand jobs the logits after all that they had to read; those that are done."""
+    for job, row in zip(jobs, logits, strict=True):
+        if isinstance(job, ChoiceJob):
+            job.begin(row)
+    writing = {at: job for at, job in enumerate(jobs) if isinstance(job, ChatJob)}
+    if not writing:
+        return []
+    rows = logits if len(writing) == len(jobs) else logits[list(writing)]
+    tokens = next_tokens(list(writing.values()), rows)
+    return [job for job, token in zip(writing.values(), tokens, strict=True) if job.write(token)]
 
 
 def _attempt(jobs: Sequence[PromptJob], work: Callable[[], torch.Tensor]) -> torch.Tensor | None:

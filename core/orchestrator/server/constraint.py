@@ -29,6 +29,10 @@ class Constraint:
     def __init__(self, matcher: LLMatcher) -> None:
         self._matcher = matcher
 
+    def allows(self, token: int) -> bool:
+        """Whether this token may come next."""
+        return bool(self._matcher.validate_tokens([token]) == 1)
+
     def forbidden(self) -> torch.Tensor:
         """Tokens that may not come next: bool, shape (vocabulary,)."""
         allowed = self._matcher.compute_logit_bias()

@@ -1,12 +1,15 @@
-"""Choose the next token from logits."""
+"""Choose the next token of each reply from its logits, those of all replies at once."""
 
 from __future__ import annotations
+
+import random
+from collections.abc import Sequence
 
 import torch
 
 
 class Sampler:
-    """Greedy at temperature 0, else nucleus sampling.
+    """How one reply chooses: greedily at temperature 0, else by nucleus sampling.
 
     Args:
         temperature: 0 is greedy.
@@ -15,29 +18,50 @@ class Sampler:
     """
 
     def __init__(self, temperature: float, top_p: float, seed: int | None) -> None:
-        self._temperature = temperature
-        self._top_p = top_p
-        self._generator = torch.Generator()
-        if seed is None:
-            self._generator.seed()
-        else:
-            self._generator.manual_seed(seed)
-
-    def choose(self, logits: torch.Tensor, forbidden: torch.Tensor | None) -> int:
-        """Choose a token.
-
-        Args:
-            logits: float32, shape (vocabulary,); may be overwritten.
-            forbidden: bool, shape (vocabulary,): tokens that must not be chosen.
-        """
-        if forbidden is not None:
-            logits.masked_fill_(forbidden, float("-inf"))
-        if self._temperature == 0.0:
-            return int(logits.argmax())
         # A temperature near 0 would overflow: the greedy choice is its limit.
-        probabilities = torch.softmax((logits - logits.max()) / max(self._temperature, 1e-4), 0)
-        if self._top_p < 1.0:
-            ordered, order = probabilities.sort(descending=True)
-            outside = ordered.cumsum(0) - ordered > self._top_p
-            probabilities[order[outside]] = 0.0
-        return int(torch.multinomial(probabilities, 1, generator=self._generator))
+        self.temperature = max(temperature, 1e-4) if temperature else 0.0
+        self.top_p = top_p
+        self._random = random.Random(seed)  # noqa: S311 - nothing secret
+
+    @property
+    def cuts(self) -> bool:
+        """Whether improbable tokens are left out, so that one depends on the others."""
+        return self.temperature > 0 and self.top_p < 1
+
+    def draw(self) -> float:
+        """A number from 0 up to 1 that decides the next choice."""
+        return self._random.random()
+
+
+def sample(logits: torch.Tensor, samplers: Sequence[Sampler]) -> list[int]:
+    """Choose a token for each row.
+
+    Args:
+        logits: float32, (rows, vocabulary); minus infinity is never chosen.
+        samplers: of each row.
+    """
+    chosen: list[int] = logits.argmax(-1).tolist()
+    warm = [row for row, sampler in enumerate(samplers) if sampler.temperature > 0]
+    if warm:
+        drawn = _drawn(logits[warm], [samplers[row] for row in warm])
+        for row, token in zip(warm, drawn, strict=True):
+            chosen[row] = token
+    return chosen
+
+
+def _drawn(logits: torch.Tensor, samplers: Sequence[Sampler]) -> list[int]:
+    heat = torch.tensor([sampler.temperature for sampler in samplers])[:, None]
+    shares = ((logits - logits.amax(-1, keepdim=True)) / heat).softmax(-1)
+    cutting = [row for row, sampler in enumerate(samplers) if sampler.cuts]
+    if cutting:
+        limits = torch.tensor([samplers[row].top_p for row in cutting])[:, None]
+        ordered, order = shares[cutting].sort(descending=True)
+        ordered.masked_fill_(ordered.cumsum(-1) - ordered > limits, 0.0)
+        shares[cutting] = torch.zeros_like(ordered).scatter_(1, order, ordered)
+    sums = shares.cumsum(-1)
+    whole = sums[:, -1:]
+    points = torch.tensor([sampler.draw() for sampler in samplers])[:, None] * whole
+    # Below the whole sum, whatever was rounded: the token found has a share of its own.
+    below = torch.nextafter(whole, torch.zeros_like(whole))
+    found: list[int] = torch.searchsorted(sums, points.minimum(below), right=True)[:, 0].tolist()
+    return found
