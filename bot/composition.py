@@ -21,6 +21,7 @@ from bot.app import build_bot
 from bot.assistants.panel import panel
 from bot.assistants.service import AssistantService
 from bot.background import Background, load_models, purge, sweep
+from bot.channels import ChannelWatch
 from bot.handlers.intake import SOURCE as SLACK
 from bot.handlers.work import SlackWork
 from bot.mcp.server import McpSite
@@ -167,7 +168,8 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
             book, store, clock, ground.state, work.permissions, work.firings
         )
         requests = InboxWorker(inbox, {}, _SLACK_IN_HAND)
-        health = HealthWatch(systems(ground.integrations, ReplicaResponder(replica)))
+        channels = ChannelWatch(ground.state, slack.directory)
+        health = HealthWatch(systems(ground.integrations, ReplicaResponder(replica), channels))
         services = _bot_services(settings, ground, slack, work, requests, schedules, health)
         requests.handle(SLACK, SlackWork(services).handle)
         app = build_bot(services)
@@ -213,6 +215,7 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
                 PictureStore(ground.database),
                 timedelta(days=settings.keep_bodies),
             ),
+            channels.run(),
             health.run(),
             work.triggers.run(),
         ):

@@ -130,13 +130,22 @@ class SlackDirectory:
         Raises:
             PresentationError: there is none that the bot can see, or Slack cannot be asked.
         """
-        name = name.removeprefix("#")
-        channels = await self._channels.get("all", self._find_channels)
-        if name not in channels:
+        found = await self.find_channel(name)
+        if found is None:
             raise PresentationError(
-                f"There is no channel #{name} that I can see. Make it, or invite me to it."
+                f"There is no channel #{name.removeprefix('#')} that I can see. Make it, or "
+                "invite me to it."
             )
-        return channels[name]
+        return found
+
+    async def find_channel(self, name: str) -> str | None:
+        """As `channel_id`, but None where there is none that the bot can see.
+
+        Raises:
+            PresentationError: Slack cannot be asked.
+        """
+        channels = await self._channels.get("all", self._find_channels)
+        return channels.get(name.removeprefix("#"))
 
     async def channel_name(self, channel: str) -> str:
         """`#name` of a channel by its id.
