@@ -213,7 +213,11 @@ class ModelEndpoint:
         return [model_info(item, embeds=item.id == self._embedding_model) for item in page.data]
 
     async def load(self) -> Told | None:
-        """What the server tells of its load; None where it tells nothing. Never raises."""
+        """What the server tells of its load; None where it tells nothing.
+
+        Raises:
+            OrchestratorUnavailableError: it says that it is not well.
+        """
         root = self.base_url.rstrip("/").removesuffix("/v1")
         try:
             async with asyncio.timeout(_PROBE_DEADLINE_S):
@@ -228,9 +232,9 @@ class ModelEndpoint:
         """Ask for the list of models and the load; never raises."""
         try:
             models = await self.models()
+            told = await self.load()
         except OrchestratorError as error:
             return OrchestratorHealth(ready=False, detail=str(error))
-        told = await self.load()
         return OrchestratorHealth(
             ready=True,
             detail="models: " + (", ".join(model.name for model in models) or "none"),

@@ -24,6 +24,10 @@ class ServerNotReachedError(OrchestratorUnavailableError):
     """No connection was made, so the request was not seen and may safely be sent again."""
 
 
+class ServerFailedError(OrchestratorError):
+    """The server failed at a request by a fault of its own (500). Another may do better."""
+
+
 class Faults:
     """Translates what the `openai` client raises.
 
@@ -57,7 +61,8 @@ class Faults:
         except openai.APIError as error:
             if error.code == DEADLINE_CODE:
                 raise DeadlineExceededError(late) from error
-            raise OrchestratorError(
+            kind = OrchestratorError if str(error.code).startswith("4") else ServerFailedError
+            raise kind(
                 f"The model server {self._server} failed: {error.message[:_MESSAGE_CHARACTERS]}"
             ) from error
 
@@ -71,6 +76,8 @@ class Faults:
             return ModelNotFoundError(message)
         if error.status_code in (502, 503):
             return OrchestratorUnavailableError(message)
+        if error.status_code == 500:
+            return ServerFailedError(message)
         if error.status_code in (401, 403):
             return OrchestratorError(message + " Check COUNTERSIGN_ORCHESTRATOR_TOKEN.")
         return OrchestratorError(message)
@@ -78,6 +85,8 @@ class Faults:
 
 def server_message(error: openai.APIStatusError) -> str:
     """The server's own sentence, cut to a length that fits a log line."""
-    if isinstance(error.body, dict) and isinstance(error.body.get("message"), str):
-        return str(error.body["message"])[:_MESSAGE_CHARACTERS]
+    body = error.body
+    said = body.get("message") or body.get("detail") if isinstance(body, dict) else body
+    if isinstance(said, str) and said:
+        return said[:_MESSAGE_CHARACTERS]
     return f"HTTP status {error.status_code}"

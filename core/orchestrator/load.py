@@ -13,6 +13,7 @@ import httpx2
 from pydantic import ValidationError
 
 from core.orchestrator.wire import ServerLoad
+from core.services.ai import OrchestratorUnavailableError
 
 MAX_METRICS_BYTES = 4 << 20
 
@@ -34,11 +35,19 @@ async def told_load(http: httpx2.AsyncClient, root: str, token: str) -> Told | N
     Args:
         root: the server's address without `/v1`.
         token: bearer token; vLLM asks for it under `/v1` only, ours everywhere.
+
+    Raises:
+        OrchestratorUnavailableError: it says by `/health` that it is not well. vLLM does where its
+            engine has died, and lists its models all the same.
     """
     headers = {"Authorization": f"Bearer {token}"}
     try:
-        body = await _read(http, f"{root}/health", headers)
-        if body is not None and body.strip():
+        status, body = await _read(http, f"{root}/health", headers)
+        if status >= httpx2.codes.INTERNAL_SERVER_ERROR:
+            raise OrchestratorUnavailableError(
+                f"The model server {root} answers /health with HTTP status {status}: see its log."
+            )
+        if status == httpx2.codes.OK and body.strip():
             load = ServerLoad.model_validate_json(body)
             return Told(load.running, load.waiting, ours=True)
     except ValidationError:
@@ -46,10 +55,12 @@ async def told_load(http: httpx2.AsyncClient, root: str, token: str) -> Told | N
     except (httpx2.HTTPError, TimeoutError):
         return None
     try:
-        body = await _read(http, f"{root}/metrics", headers)
+        status, body = await _read(http, f"{root}/metrics", headers)
     except (httpx2.HTTPError, TimeoutError):
         return None
-    return vllm_load(body.decode("utf-8", "replace").splitlines()) if body else None
+    if status != httpx2.codes.OK:
+        return None
+    return vllm_load(body.decode("utf-8", "replace").splitlines())
 
 
 def vllm_load(lines: Iterable[str]) -> Told | None:
@@ -80,14 +91,12 @@ def _sample(rest: str) -> int | None:
     return int(value) if math.isfinite(value) and value >= 0 else None
 
 
-async def _read(http: httpx2.AsyncClient, url: str, headers: dict[str, str]) -> bytes | None:
-    """The body of an answer that is OK and not larger than the limit."""
+async def _read(http: httpx2.AsyncClient, url: str, headers: dict[str, str]) -> tuple[int, bytes]:
+    """The status and the body, which is empty where it is larger than the limit."""
     async with http.stream("GET", url, headers=headers) as answer:
-        if answer.status_code != httpx2.codes.OK:
-            return None
         body = b""
         async for piece in answer.aiter_bytes():
             body += piece
             if len(body) > MAX_METRICS_BYTES:
-                return None
-        return body
+                return answer.status_code, b""
+        return answer.status_code, body

@@ -85,6 +85,10 @@ class Member:
             self._wake.set()
         self.fault = str(error)
 
+    def doubted(self) -> None:
+        """Ask it soon whether it is well."""
+        self._wake.set()
+
     def lacks(self, model: str) -> None:
         """Take a model from what it is known to serve, and ask again soon."""
         self.models = tuple(known for known in self.models if known.name != model)
@@ -100,16 +104,16 @@ class Member:
             if self._looks != looks:
                 return
             try:
-                models = await self.endpoint.models()
-                models = await self._with_adapters(models)
+                in_flight = self._in_flight
+                told = await self.endpoint.load() or _NOTHING_TOLD
+                models = await self._with_adapters(await self.endpoint.models())
             except OrchestratorError as error:
                 if self.ready:
                     logger.warning("A model server does not answer: %s", error)
                 self.fault = str(error)
             else:
-                in_flight = self._in_flight
-                self.told = await self.endpoint.load() or _NOTHING_TOLD
-                self._others = max(0, self.told.running + self.told.waiting - in_flight)
+                self.told = told
+                self._others = max(0, told.running + told.waiting - in_flight)
                 self.models = tuple(models)
                 if not self.ready and self.asked:
                     logger.info("The model server %s is back.", self.url)

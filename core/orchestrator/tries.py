@@ -1,9 +1,9 @@
 """Where one request may go, one server after the other.
 
 A request is sent again, to another server, where the first refused the connection, was busy (429),
-said that it cannot (502, 503), has the model no longer (404), or broke off. Generating has no side
-effects, so a reply that nobody has seen may be generated twice; of a stream that the caller has
-begun to read nothing is sent again.
+said that it cannot (502, 503), failed (500), has the model no longer (404), or broke off.
+Generating has no side effects, so a reply that nobody has seen may be generated twice; of a stream
+that the caller has begun to read nothing is sent again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from core.orchestrator.deadline import Deadline
 from core.orchestrator.endpoint import ModelEndpoint
+from core.orchestrator.faults import ServerFailedError
 from core.orchestrator.member import Member
 from core.orchestrator.pool import Candidate, pick
 from core.services.ai import (
@@ -27,7 +28,12 @@ from core.services.ai import (
 
 T = TypeVar("T")
 
-ELSEWHERE = (OrchestratorUnavailableError, OrchestratorBusyError, ModelNotFoundError)
+ELSEWHERE = (
+    OrchestratorUnavailableError,
+    OrchestratorBusyError,
+    ServerFailedError,
+    ModelNotFoundError,
+)
 """Errors after which another server may do better."""
 
 MAX_TRIES = 4
@@ -79,6 +85,8 @@ class Tries:
         self._errors.append(error)
         if isinstance(error, OrchestratorUnavailableError):
             member.failed(error)
+        elif isinstance(error, ServerFailedError):
+            member.doubted()
         elif isinstance(error, ModelNotFoundError):
             member.lacks(self._model)
 
@@ -108,8 +116,9 @@ class Tries:
             )
             if any(isinstance(error, OrchestratorBusyError) for error in self._errors):
                 return OrchestratorBusyError(said)
-            if all(isinstance(error, ModelNotFoundError) for error in self._errors):
-                return ModelNotFoundError(said)
+            for kind in (ModelNotFoundError, ServerFailedError):
+                if all(isinstance(error, kind) for error in self._errors):
+                    return kind(said)
             return OrchestratorUnavailableError(said)
         return missing_model(self._members, self._model)
 

@@ -35,6 +35,7 @@ class VllmServer:
         takes_adapters: started with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True.
         missing_folders: adapters there are not found.
         running, waiting: what `/metrics` tells.
+        engine_died: replies are 500 and `/health` is 503, while the models are still listed.
         ours: answers `/health` with a body, as our own server does.
         places: in the queue, told before a stream where it is asked for.
         gate: replies wait until it is set.
@@ -50,6 +51,7 @@ class VllmServer:
     missing_folders: tuple[str, ...] = ()
     running: int = 0
     waiting: int = 0
+    engine_died: bool = False
     ours: bool = False
     places: tuple[int, ...] = ()
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -89,6 +91,8 @@ class VllmServer:
             await runner.cleanup()
 
     async def _health(self, _: web.Request) -> web.Response:
+        if self.engine_died:
+            return web.Response(status=503)
         if self.ours:
             load = {"status": "ok", "waiting": self.waiting, "running": self.running}
             return web.json_response(load)
@@ -204,6 +208,11 @@ class VllmServer:
     async def _failure(
         self, request: web.Request, body: dict[str, Any]
     ) -> web.StreamResponse | None:
+        if self.engine_died:
+            sentence = (
+                "EngineCore encountered an issue. See stack trace (above) for the root cause."
+            )
+            return _error(500, sentence, "InternalServerError")
         failure = self.fails.pop(0) if self.fails else self.always
         if failure is None:
             if body["model"] in (*self.models, *self.adapters):

@@ -139,7 +139,7 @@ async def test_requests_of_ours_count_as_load_at_once() -> None:
         assert min(asked(*servers)) >= 2
 
 
-@pytest.mark.parametrize("failure", [429, 502, 503, "drop", "half"])
+@pytest.mark.parametrize("failure", [429, 500, 502, 503, "drop", "half"])
 async def test_before_anything_was_read_another_server_is_tried(failure: Failure) -> None:
     servers = [VllmServer(), VllmServer()]
     async with remote(*servers) as client:
@@ -204,6 +204,30 @@ async def test_where_all_are_gone_the_caller_hears_that_and_one_that_is_back_is_
         assert not (await client.health()).ready
         await servers[1].start()
         assert (await client.chat(ask())).text
+
+
+async def test_a_server_whose_engine_died_gets_nothing_though_it_lists_its_models() -> None:
+    servers = [VllmServer(), VllmServer()]
+    async with remote(*servers, started=True) as client:
+        favourite, other = await preferred(client, servers)
+        favourite.engine_died = True
+        assert (await client.chat(ask())).text == "All is well ."
+        assert asked(favourite, other) == [1, 1]
+
+        async def noticed() -> bool:
+            return "/health with HTTP status 503" in (await client.health()).detail
+
+        await until_true(noticed)
+        await client.chat(ask())
+        assert asked(favourite, other) == [1, 2]
+
+
+async def test_a_request_that_fails_everywhere_takes_no_server_away() -> None:
+    servers = [VllmServer(always=500), VllmServer(always=500)]
+    async with remote(*servers) as client:
+        with pytest.raises(OrchestratorError, match="2 model servers were tried"):
+            await client.chat(ask())
+        assert "2 of 2 ready" in (await client.health()).detail
 
 
 async def test_a_request_is_tried_a_few_times_only() -> None:
