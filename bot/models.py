@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from core.errors import ConfigurationError
 from core.orchestrator import catalog, weights
@@ -13,6 +14,10 @@ from core.orchestrator.source import ModelKind
 from core.services.ai import AIOrchestratorClient
 from core.settings import Settings
 from core.state import AIModel, CatalogSource, FolderSource, ServerSource
+
+_KINDS: Mapping[str, ModelKind] = MappingProxyType(
+    {"text": "chat", "embeddings": "embeddings", "rerank": "rerank"}
+)
 
 
 async def pull(model: AIModel, models_dir: Path, progress: Callable[[str], None]) -> None:
@@ -30,7 +35,7 @@ async def pull(model: AIModel, models_dir: Path, progress: Callable[[str], None]
                 path,
                 model.id,
                 models_dir,
-                kind="embeddings" if model.modality == "embeddings" else "chat",
+                kind=_KINDS.get(model.modality, "chat"),
                 licence=model.licence,
             )
             progress(f"{model.id} is installed.")
@@ -61,12 +66,12 @@ def default_model(models: Mapping[str, AIModel], modality: str) -> AIModel:
 def _others(models: Mapping[str, AIModel]) -> dict[str, ModelKind]:
     """The models besides the defaults that this machine can serve, by name; none is retired."""
     return {
-        model.served_name: "embeddings" if model.modality == "embeddings" else "chat"
+        model.served_name: _KINDS[model.modality]
         for model in models.values()
-        if model.modality in ("text", "embeddings")
+        if model.modality in _KINDS
         and not isinstance(model.source, ServerSource)
         and model.stage != "retired"
-        and not model.default
+        and not (model.default and model.modality in ("text", "embeddings"))
     }
 
 

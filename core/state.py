@@ -48,14 +48,14 @@ class AIModel(Frozen):
     """A model: what it is, where it comes from, what it can do."""
 
     id: Identifier
-    modality: Literal["text", "embeddings", "vision", "audio"]
+    modality: Literal["text", "embeddings", "rerank", "vision", "audio"]
     stage: Stage = "draft"
     parameters: int = Field(ge=1, description="number of weights")
     format: Literal["gguf", "safetensors", "served"]
     licence: str = Field(max_length=60)
     source: CatalogSource | FolderSource | ServerSource = Field(discriminator="type")
     digest: Digest | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
-    capabilities: frozenset[Literal["chat", "json", "tools", "embeddings"]]
+    capabilities: frozenset[Literal["chat", "json", "tools", "embeddings", "rerank"]]
     default: bool = False
 
     @property

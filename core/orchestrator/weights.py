@@ -130,7 +130,8 @@ async def import_folder(
 
     Args:
         name: the model's name here; letters, digits, `.`, `_` and `-`.
-        kind: None finds out from `config.json` (`…ForCausalLM` is chat).
+        kind: None finds out from `config.json` (`…ForCausalLM` is chat,
+            `…ForSequenceClassification` reranks).
 
     Returns:
         The model's folder; a model of that name that was there is replaced.
@@ -224,7 +225,10 @@ def _kind_of(folder: Path) -> ModelKind:
         architectures = [str(item) for item in config.get("architectures") or []]
     except (ValueError, AttributeError, TypeError) as error:
         raise ModelFileError(f"config.json of {folder.name} is not valid: {error}.") from error
-    return "chat" if any(item.endswith("ForCausalLM") for item in architectures) else "embeddings"
+    if any(item.endswith("ForCausalLM") for item in architectures):
+        return "chat"
+    scores = any(item.endswith("ForSequenceClassification") for item in architectures)
+    return "rerank" if scores else "embeddings"
 
 
 def _check_index(folder: Path) -> None:

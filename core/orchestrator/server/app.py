@@ -11,6 +11,7 @@ from core.orchestrator.server.engine import Engine
 from core.orchestrator.server.http import MAX_BODY_BYTES, authentication, errors_as_openai
 from core.orchestrator.server.metrics import Metrics
 from core.orchestrator.server.models import Models
+from core.orchestrator.server.rerank import RerankEndpoint
 from core.orchestrator.server.vector_cache import VectorCache
 from core.orchestrator.wire import ServerLoad
 
@@ -37,6 +38,7 @@ def make_application(engine: Engine, models: Models, token: str) -> web.Applicat
     app.router.add_post("/v1/chat/completions", ChatEndpoint(engine, models).completions)
     embedder = Embedder(engine, VectorCache())
     app.router.add_post("/v1/embeddings", EmbeddingsEndpoint(embedder, models).embeddings)
+    app.router.add_post("/v1/rerank", RerankEndpoint(engine, embedder, models).rerank)
     adapters = AdapterEndpoints(models)
     app.router.add_post("/v1/load_lora_adapter", adapters.load)
     app.router.add_post("/v1/unload_lora_adapter", adapters.unload)

@@ -18,6 +18,7 @@ from core.orchestrator.server.keeper import Keeper, Kept
 from core.orchestrator.server.lora import Adapter
 from core.orchestrator.server.memory import estimate
 from core.orchestrator.server.replies import ApiError, model_entry
+from core.orchestrator.server.rerank_model import Pair, RerankModel
 from core.orchestrator.wire import Precision, ServedModel
 
 
@@ -34,6 +35,13 @@ class ServedEmbeddings(NamedTuple):
 
     model: EmbeddingModel
     batch: EncodingTurns[list[int]]
+
+
+class ServedReranker(NamedTuple):
+    """A rerank model, and what gives its requests their turns."""
+
+    model: RerankModel
+    batch: EncodingTurns[Pair]
 
 
 class Models:
@@ -61,12 +69,17 @@ class Models:
         self._folders: dict[str, Path] = {each.name: each.folder for each in served}
         self._chat: dict[str, Kept[ServedChat]] = {}
         self._embedders: dict[str, Kept[ServedEmbeddings]] = {}
+        self._rerankers: dict[str, Kept[ServedReranker]] = {}
         for each in served:
             measure = partial(estimate, each.folder, each.kind, precision)
             if each.kind == "chat":
                 load = partial(_load_chat, each.folder, precision, slots)
                 kept = Kept(each.name, measure, load, resident=each.resident)
                 self._chat[each.name] = kept
+            elif each.kind == "rerank":
+                rerank = partial(_load_reranker, each.folder)
+                reranker = Kept(each.name, measure, rerank, resident=each.resident)
+                self._rerankers[each.name] = reranker
             else:
                 embed = partial(_load_embedder, each.folder)
                 embedder = Kept(each.name, measure, embed, resident=each.resident)
@@ -74,8 +87,12 @@ class Models:
 
     async def start(self) -> None:
         """Load those that stay in memory; raises `ApiError` where one cannot be loaded."""
-        every: list[Kept[Any]] = [*self._chat.values(), *self._embedders.values()]
-        for kept in every:
+        kinds: tuple[dict[str, Kept[Any]], ...] = (
+            {**self._chat},
+            {**self._embedders},
+            {**self._rerankers},
+        )
+        for kept in (kept for models in kinds for kept in models.values()):
             if kept.resident:
                 async with self.keeper.lease(kept):
                     pass
@@ -96,6 +113,16 @@ class Models:
     async def embedder(self, name: str) -> AsyncIterator[ServedEmbeddings]:
         """The embedding model called `name`, loaded; raises `ApiError` as `chat` does."""
         async with self.keeper.lease(self._find(name, self._embedders, "embeddings")) as served:
+            yield served
+
+    def embeds(self, name: str) -> bool:
+        """Whether `name` is an embedding model's."""
+        return name in self._embedders
+
+    @asynccontextmanager
+    async def reranker(self, name: str) -> AsyncIterator[ServedReranker]:
+        """The rerank model called `name`, loaded; raises `ApiError` as `chat` does."""
+        async with self.keeper.lease(self._find(name, self._rerankers, "rerank")) as served:
             yield served
 
     async def load_adapter(self, name: str, path: str, base: str | None) -> None:
@@ -120,6 +147,7 @@ class Models:
         kinds: tuple[tuple[list[str], dict[str, Kept[Any]]], ...] = (
             (["chat", "json", "tools"], {**self._chat}),
             (["embeddings"], {**self._embedders}),
+            (["rerank"], {**self._rerankers}),
         )
         return [
             model_entry(name, capabilities, loaded=kept.value is not None)
@@ -153,3 +181,8 @@ def _load_chat(folder: Path, precision: Precision, slots: int) -> ServedChat:
 def _load_embedder(folder: Path) -> ServedEmbeddings:
     model = EmbeddingModel.load(folder)
     return ServedEmbeddings(model, EncodingTurns(model))
+
+
+def _load_reranker(folder: Path) -> ServedReranker:
+    model = RerankModel.load(folder)
+    return ServedReranker(model, EncodingTurns(model))

@@ -6,6 +6,7 @@ import base64
 import json
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,28 @@ def embeddings_body(
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return {"object": "list", "data": data, "model": model, "usage": usage}
+
+
+def rerank_body(
+    model: str, ranked: Sequence[tuple[int, float]], texts: Sequence[str] | None, tokens: int
+) -> dict[str, Any]:
+    """The body of a rerank reply.
+
+    Args:
+        ranked: index and score of each document, the best first.
+        texts: all documents, where they are asked for.
+    """
+    results = [
+        {"index": index, "relevance_score": score}
+        | ({"document": {"text": texts[index]}} if texts is not None else {})
+        for index, score in ranked
+    ]
+    return {
+        "id": f"rerank-{secrets.token_hex(12)}",
+        "model": model,
+        "results": results,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
 
 
 def model_entry(name: str, capabilities: list[str], *, loaded: bool) -> dict[str, Any]:

@@ -249,6 +249,29 @@ class ChatBody(_Body):
         return (self.stop,) if isinstance(self.stop, str) else self.stop
 
 
+class Document(_Body):
+    """A document to be scored."""
+
+    text: Text
+
+
+class RerankBody(_Body):
+    """`POST /v1/rerank`, as Jina (https://jina.ai/reranker) and vLLM have it."""
+
+    model: str = Field(max_length=200)
+    query: Text
+    documents: Annotated[tuple[Text | Document, ...], Field(min_length=1, max_length=1000)]
+    top_n: int | None = Field(default=None, ge=1)
+    return_documents: bool = False
+    priority: Priority = 0
+    user: str | None = Field(default=None, max_length=200)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The documents' texts."""
+        return tuple(item if isinstance(item, str) else item.text for item in self.documents)
+
+
 class EmbeddingsBody(_Body):
     """`POST /v1/embeddings`."""
 
