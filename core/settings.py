@@ -19,8 +19,8 @@ class Settings(BaseSettings):
         public_url: how people reach our HTTP service, for links; None means its own address.
         runbook_url: where people read the runbooks, e.g. on the team's Git server; None means
             our own HTTP service, which has no log-in and so shows them on loopback only.
-        orchestrator_url: base URL of an OpenAI-compatible server (`http://host:8000/v1`);
-            None runs the models on this machine.
+        orchestrator_url: base URLs of OpenAI-compatible servers (`http://host:8000/v1`),
+            separated by commas; None runs the models on this machine.
         audit_file: a file that the audit log is copied to, as JSON Lines; None writes none.
         replica: name of this process among several on one database.
         replica_timeout: seconds without a sign of life after which a replica is taken for dead
