@@ -11,7 +11,6 @@ import hmac
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple, TypeVar
 
@@ -107,22 +106,40 @@ class Payload(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-@lru_cache(maxsize=1)  # verifying, checking and normalising read the same body one after the other
-def read_json(body: bytes) -> JsonValue:
-    """The body as JSON (RFC 8259: UTF-8, no NaN, nesting bounded by the parser); not to be
-    changed, for others may read the same.
+class _LastJson:
+    """Verifying, checking and normalising read the same body one after the other: it is parsed
+    once. It is known by being the same object, for to hash or compare it takes longer than that."""
 
-    Raises:
-        MalformedDeliveryError: it is not.
-    """
-    try:
-        body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise MalformedDeliveryError(f"the body is not UTF-8 at byte {error.start}") from error
+    def __init__(self) -> None:
+        self._last: tuple[bytes, JsonValue] = (b"", None)
+
+    def read(self, body: bytes) -> JsonValue:
+        """The body as JSON (RFC 8259: UTF-8, no NaN, nesting bounded by the parser); not to be
+        changed, for others may read the same.
+
+        Raises:
+            MalformedDeliveryError: it is not.
+        """
+        last = self._last
+        if last[0] is not body or not body:
+            self._last = last = (body, _parsed(body))
+        return last[1]
+
+
+read_json = _LastJson().read
+
+
+def _parsed(body: bytes) -> JsonValue:
     try:
         value: JsonValue = from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
-        raise MalformedDeliveryError(f"the body is not JSON: {error}") from error
+        try:
+            body.decode("utf-8")
+        except UnicodeDecodeError as wrong:
+            message = f"the body is not UTF-8 at byte {wrong.start}"
+        else:
+            message = f"the body is not JSON: {error}"
+        raise MalformedDeliveryError(message) from error
     return value
 
 
