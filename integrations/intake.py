@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.bucket import Seldom
 from core.errors import CountersignError, NotFoundError
 from core.inbox import Backlog
+from integrations.answers import Answer, json_answer
 from integrations.describing import describing_routes
 from integrations.events import source_of
 from integrations.limits import RETRY_AFTER_S, BusyError, Pressure, SourceLimits
@@ -36,11 +37,7 @@ _DROPPED_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "cookie", "accept", "accept-encoding", "connection"}
     | {"content-length", "host", "keep-alive", "transfer-encoding"}
 )
-_JSON = {"Content-Type": "application/json"}
 _LOG_S = 1.0
-_ACCEPTED = (HTTPStatus.ACCEPTED, "accepted")
-_DUPLICATE = (HTTPStatus.OK, "duplicate")
-_WORDS = {word: json.dumps({"status": word}).encode() for word in ("accepted", "duplicate")}
 
 _log = logging.getLogger(__name__)
 
@@ -86,8 +83,10 @@ class _Intake:
         self._pressure = Pressure()
         self._limits = SourceLimits(inbox)
         self._lines = Seldom(_LOG_S)
+        self._accepted = Answer(HTTPStatus.ACCEPTED, "accepted")
+        self._duplicate = Answer(HTTPStatus.OK, "duplicate")
 
-    async def receive(self, request: web.Request) -> web.Response:
+    async def receive(self, request: web.Request) -> web.StreamResponse:
         """One delivery."""
         try:
             webhook = self._admit(request)
@@ -100,7 +99,8 @@ class _Intake:
             self._limits.check(source, self._integrations.limits(webhook.id))
             for name in headers.keys() & _DROPPED_HEADERS | webhook.secret_headers:
                 headers.pop(name, None)
-            return await self._store(source, identity, body, headers)
+            answer = await self._store(source, identity, body, headers)
+            return answer.to(request)
         except WebhookError as error:
             self._note(request, error)
             return _refusal(request, error)
@@ -156,7 +156,7 @@ class _Intake:
 
     async def _store(
         self, source: str, identity: Identity, body: bytes, headers: Mapping[str, str]
-    ) -> web.Response:
+    ) -> Answer:
         key, subject = identity
         in_hand = self._pressure.begin(len(body))
         try:
@@ -171,10 +171,10 @@ class _Intake:
             self._pressure.end(in_hand)
         if new:
             self._limits.accepted(source)
-        status, word = _ACCEPTED if new else _DUPLICATE
+        answer = self._accepted if new else self._duplicate
         # What becomes of it is logged when it is processed.
-        _log.debug("%s: %d, %s delivery %r of %d bytes", source, status, word, key, len(body))
-        return _answer(status, _WORDS[word])
+        _log.debug("%s: %s delivery %r of %d bytes", source, answer, key, len(body))
+        return answer
 
     def _note(self, request: web.Request, error: WebhookError) -> None:
         """One line a second for each sender and reason; all addresses at which there is no webhook
@@ -226,14 +226,10 @@ def _too_large(limit: int) -> _RefusedError:
 def _refusal(request: web.Request, error: WebhookError) -> web.Response:
     busy = isinstance(error, BusyError)
     answer = {"status": "unavailable" if busy else "refused", "error": str(error)}
-    response = _answer(error.status, json.dumps(answer).encode())
+    response = json_answer(error.status, json.dumps(answer).encode())
     if isinstance(error, BusyError):
         response.headers["Retry-After"] = str(error.retry_after_s)
     if not request.content.at_eof():
         # What is left of the body must not be taken for the next request.
         response.force_close()
     return response
-
-
-def _answer(status: HTTPStatus, body: bytes) -> web.Response:
-    return web.Response(body=body, status=status, headers=_JSON)
