@@ -64,6 +64,9 @@ class Integration(ABC):
         """The risk of an action of that name, where it may find one out; it need not have yet."""
         return None
 
+    async def look_again(self) -> None:  # noqa: B027 - most integrations find nothing out
+        """Find out anew what there is; where that fails, all stays as it was."""
+
     async def health(self) -> Health:
         """Ask the system, cheaply; never raises for what is wrong with it."""
         return Health(ready=True, detail="ready")

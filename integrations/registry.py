@@ -60,6 +60,12 @@ class Integrations:
         risks = (integration.expected(name) for integration in self)
         return next((risk for risk in risks if risk is not None), None)
 
+    async def look_again(self, name: str) -> None:
+        """Let those look again that may find out an action of that name."""
+        for integration in self:
+            if integration.expected(name) is not None:
+                await integration.look_again()
+
     async def start(self) -> None:
         """Open all; where one fails, those opened already are closed again."""
         try:

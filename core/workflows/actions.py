@@ -164,6 +164,10 @@ class Discovery(Protocol):
         """The risk of an action of that name, where one may still be found out."""
         ...
 
+    async def look_again(self, name: str) -> None:
+        """Find out anew what there is of that name; where that fails, all stays as it was."""
+        ...
+
 
 class ActionRegistry:
     """The actions of all integrations, by name.
@@ -205,6 +209,15 @@ class ActionRegistry:
         if name in self._actions or self._discovery is None:
             return None
         return self._discovery.expected(name)
+
+    async def catch_up(self, name: str, pin: str | None) -> None:
+        """Look again for what a plan means by `name`, where it is not there or defined otherwise:
+        another replica may have heard of it before us."""
+        if pin is None or self._discovery is None or name in self._actions:
+            return
+        known = self._found().get(name)
+        if known is None or known.pin != pin:
+            await self._discovery.look_again(name)
 
     def __iter__(self) -> Iterator[Action[Any]]:
         found = self._found().items()

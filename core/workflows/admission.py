@@ -65,6 +65,8 @@ class Admission:
 
     async def rule(self, run: Run) -> Ruling:
         """Digest, definition, policy, meaning of the actions, guardrails: all of it, anew."""
+        for step in run.plan.steps:
+            await self._registry.catch_up(step.action, step.pin)
         if obstacle := self.altered(run) or self._changed(run):
             return Ruling(RunState.BLOCKED, obstacle)
         verdict = await self._judge(run)

@@ -61,6 +61,7 @@ async def attempt(
     values: dict[str, JsonValue] = {}
     link, picture = None, None
     try:
+        await registry.catch_up(step.action, step.pin)
         action, typed = _prepare(registry, step, scope)
         context = ActionContext(
             run_id=run.id,

@@ -34,6 +34,8 @@ from integrations.mcp.unlisted import UnlistedTools
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _FIRST_ANSWER_S = 5.0
 """How long we wait for a server's tools when we start."""
+_LOOK_AGAIN_S = 30.0
+"""And when a run is to begin that means others than those we know."""
 
 
 class McpSettings(Frozen):
@@ -131,6 +133,13 @@ class McpIntegration(Integration):
             async with asyncio.timeout(_FIRST_ANSWER_S):
                 await self._unlisted.asked.wait()
 
+    async def look_again(self) -> None:
+        """See `Integration.look_again`."""
+        if self._unlisted is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_S):
+                    await self._unlisted.ask()
+
     async def close(self) -> None:
         """See `Integration.close`."""
         if self._following is not None:
@@ -141,9 +150,13 @@ class McpIntegration(Integration):
     async def health(self) -> Health:
         """See `Integration.health`. A program is looked for, not started; a server is asked
         whether its tools are still what was approved."""
+        more = len(self.found())
+        beside = f"; {more} of its tools are not approved" if more else ""
         if self._settings.command:
             problem = _problem(Path(self._settings.command[0]))
-            return Health(ready=problem is None, detail=problem or "the program is there")
+            if self._unlisted is not None:
+                problem = problem or self._unlisted.problem
+            return Health(ready=problem is None, detail=problem or f"the program is there{beside}")
         try:
             offered = await self.server.offered()
             for key, tool in self._settings.tools.items():
@@ -151,7 +164,7 @@ class McpIntegration(Integration):
                 require_same(self.server.name, name, tool.digest, offered, listed=True)
         except ActionError as error:
             return Health(ready=False, detail=str(error))
-        return Health(ready=True, detail="offers what was approved")
+        return Health(ready=True, detail=f"offers what was approved{beside}")
 
 
 def _transport(record: AIIntegration, secrets: Secrets, settings: McpSettings) -> Transport:

@@ -6,6 +6,9 @@ The SDK has this as well (`mcp.client.stdio`), but keeps a line in memory howeve
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -57,17 +60,22 @@ async def spoken_to(
         group.start_soon(_speak, process, said, heard)
         try:
             yield incoming, outgoing
-        except anyio.get_cancelled_exc_class():
+        except asyncio.CancelledError:
             cancelled = True
             raise
         finally:
-            with anyio.CancelScope(shield=True):
-                incoming.close()
-                outgoing.close()
-                await _end(process, at_once=listener.too_long)
-                with anyio.move_on_after(_GRACE_S):
-                    await listener.done.wait()
-                await _close(process.stdout)
+            incoming.close()
+            outgoing.close()
+            try:
+                with anyio.CancelScope(shield=True):
+                    await _end(process, at_once=listener.too_long)
+                    with anyio.move_on_after(_GRACE_S):
+                        await listener.done.wait()
+                    await _close(process.stdout)
+            except asyncio.CancelledError:  # a second time, against which no shield helps
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
             group.cancel_scope.cancel()
             if listener.too_long and not cancelled:
                 raise ValueError(f"it sends a line of more than {MAX_BYTES} bytes")

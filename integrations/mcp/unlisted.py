@@ -36,6 +36,7 @@ class UnlistedTools:
     Args:
         listed: for each tool of the file, the name that workflows use to the server's.
         asked: set once the server was asked for the first time, with or without success.
+        problem: why it could not be asked the last time.
     """
 
     def __init__(
@@ -48,25 +49,45 @@ class UnlistedTools:
         self._made: dict[tuple[str, str], CallTool | None] = {}
         self.actions: Mapping[str, CallTool] = {}
         self.asked = asyncio.Event()
+        self.problem: str | None = None
+        self._asking = asyncio.Lock()
 
     async def follow(self) -> None:
         """Ask now, whenever the server was heard to offer something else, and now and then; for
         ever: cancel to stop."""
         retry_s = _FIRST_RETRY_S
+        heard = False
         while True:
-            try:
-                offered = await self._server.offered()
-                self._server.news.clear()
-                # A schema takes milliseconds to read, and there can be many.
-                self.actions = await asyncio.to_thread(self._read, offered)
+            await self.ask(if_new=heard)
+            if self.problem is None:
                 wait_s, retry_s = _AGAIN_S, _FIRST_RETRY_S
-            except ActionError as error:
-                _log.warning("%s; asked again in %.0f s", str(error).rstrip("."), retry_s)
+            else:
+                _log.warning("%s; asked again in %.0f s", self.problem.rstrip("."), retry_s)
                 wait_s, retry_s = retry_s, min(2 * retry_s, _LONGEST_RETRY_S)
             self.asked.set()
+            heard = False
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
-                    await self._server.news.wait()
+                    heard = await self._server.news.wait()
+
+    async def ask(self, *, if_new: bool = False) -> None:
+        """Ask once; where that fails, the tools stay as they were, and `problem` says why.
+
+        Args:
+            if_new: only if there is news that nobody has asked about meanwhile.
+        """
+        async with self._asking:
+            if if_new and not self._server.news.is_set():
+                return
+            try:
+                offered = await self._server.offered()
+            except ActionError as error:
+                self.problem = str(error)
+                return
+            self._server.news.clear()
+            # A schema takes milliseconds to read, and there can be many.
+            self.actions = await asyncio.to_thread(self._read, offered)
+            self.problem = None
 
     def _read(self, offered: Mapping[str, OfferedTool]) -> dict[str, CallTool]:
         names = set(self._listed.values())

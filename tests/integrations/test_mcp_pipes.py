@@ -94,6 +94,19 @@ async def test_a_program_and_what_it_has_started_are_ended(
     await until(lambda: not any(alive(one) for one in processes), "they have ended", 60)
 
 
+async def test_one_that_is_cancelled_while_it_is_ended_is_ended(tmp_path: Path) -> None:
+    file = tmp_path / "processes"
+    asking = asyncio.create_task(server(FORKING, file, "stays").offered())
+    await until(lambda: file.exists() and len(file.read_text().split()) == 2, "it runs", 60)
+    processes = [int(one) for one in file.read_text().split()]
+    for _ in range(3):
+        asking.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await until(lambda: not any(alive(one) for one in processes), "they have ended", 60)
+
+
 async def test_what_cannot_be_started_says_so() -> None:
     program = Program(command=("/nonexistent/server",), directory=ROOT, environment={})
     with pytest.raises(ActionError, match="No such file"):

@@ -86,6 +86,10 @@ def registry(made: McpIntegration) -> ActionRegistry:
     return ActionRegistry(made.actions(), Integrations({"weather": made}))
 
 
+def pin_of(made: McpIntegration) -> str | None:
+    return made.found()["mcp.weather.forecast"].pin
+
+
 async def plan_of(made: McpIntegration, tool: str, **given: Any) -> Plan:
     """The plan of one call, as a person asks for it by itself."""
     actions = registry(made)
@@ -202,7 +206,7 @@ class TestPins:
             (only,) = plan.steps
             assert plan.risk is Risk.CHANGE
             assert plan.guardrails != ()
-            assert only.pin == made.found()["mcp.weather.forecast"].pin
+            assert only.pin == pin_of(made)
             assert "not approved" in only.description
             assert "Nobody has approved this tool" in (only.preview or "")
             assert "need not be so:\nThe weather of a city." in (only.preview or "")
@@ -220,15 +224,40 @@ class TestPins:
                 "something else of forecast than before" in (await carried_out(made, plan)).summary
             )
             # By that it has become known, and the registry has the new definition.
-            await until(
-                lambda: made.found()["mcp.weather.forecast"].pin != plan.steps[0].pin, "news", 60
-            )
+            await until(lambda: pin_of(made) != plan.steps[0].pin, "news", 60)
             assert "is not what was signed any more" in (await carried_out(made, plan)).summary
             assert "was defined anew since" in await ruling(made, plan)
             again = await plan_of(made, "forecast", city="Bergen")
             assert again.digest != plan.digest
             assert (await carried_out(made, again)).state is StepState.SUCCEEDED
         assert log.read_text() == "forecast Bergen 1\n"
+
+    async def test_a_replica_that_knows_the_old_definition_looks_again(
+        self, tmp_path: Path
+    ) -> None:
+        log = tmp_path / "log"
+        async with started(program(log)) as behind:
+            says_file(log).write_text("The weather, as of today.")
+            async with started(program(log)) as ahead:
+                plan = await plan_of(ahead, "forecast", city="Bergen")
+            assert pin_of(behind) != plan.steps[0].pin
+            assert (await carried_out(behind, plan)).state is StepState.SUCCEEDED
+        assert log.read_text() == "forecast Bergen 1\n"
+
+    async def test_so_does_one_that_has_only_just_started(self, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        async with started(program(log)) as before:
+            plan = await plan_of(before, "forecast", city="Bergen")
+        afterwards = integration(program(log))
+        assert (await carried_out(afterwards, plan)).state is StepState.SUCCEEDED
+
+    async def test_where_the_server_is_gone_the_run_says_so(self, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        async with started(program(log)) as before:
+            plan = await plan_of(before, "forecast", city="Bergen")
+        gone = integration(program(log, command=["/bin/false"]))
+        assert "has not answered since we started" in await ruling(gone, plan)
+        assert not (await gone.health()).ready
 
     async def test_a_step_whose_arguments_come_late_is_pinned_as_well(self, tmp_path: Path) -> None:
         log = tmp_path / "log"
@@ -241,9 +270,7 @@ class TestPins:
             assert plan.steps[1].pin is not None
             says_file(log).write_text("Something else.")
             await made.server.offered()
-            await until(
-                lambda: made.found()["mcp.weather.forecast"].pin != plan.steps[1].pin, "news", 60
-            )
+            await until(lambda: pin_of(made) != plan.steps[1].pin, "news", 60)
             assert "'Do second' is not what was signed" in await ruling(made, plan)
 
     async def test_a_plan_without_a_pin_has_the_digest_that_it_always_had(self) -> None:
