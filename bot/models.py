@@ -106,4 +106,6 @@ def make_orchestrator(settings: Settings, models: Mapping[str, AIModel]) -> AIOr
         others=_others(models),
         memory=settings.model_memory,
         adapters_dir=settings.adapters_dir,
+        port=settings.model_port,
+        token=settings.model_token.get_secret_value() if settings.model_token else None,
     )

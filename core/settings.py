@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ByteSize, Field, SecretStr
+from pydantic import ByteSize, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -21,6 +21,9 @@ class Settings(BaseSettings):
             our own HTTP service, which has no log-in and so shows them on loopback only.
         orchestrator_url: base URLs of OpenAI-compatible servers (`http://host:8000/v1`),
             separated by commas; None runs the models on this machine.
+        model_port: where the models on this machine can be asked by people's own tools, on
+            loopback; 0 takes any free port.
+        model_token: the bearer token there; None makes up one at each start.
         audit_file: a file that the audit log is copied to, as JSON Lines; None writes none.
         replica: name of this process among several on one database.
         replica_timeout: seconds without a sign of life after which a replica is taken for dead
@@ -61,6 +64,16 @@ class Settings(BaseSettings):
     model_memory: ByteSize | None = Field(
         default=None, ge=1, description="for all models' weights; None: half of what there is"
     )
+    model_port: int = Field(default=0, ge=0, le=65535)
+    model_token: SecretStr | None = Field(default=None, min_length=16)
+
+    @model_validator(mode="after")
+    def _port_has_its_token(self) -> Settings:
+        if self.model_port and self.model_token is None:
+            raise ValueError(
+                "COUNTERSIGN_MODEL_PORT needs COUNTERSIGN_MODEL_TOKEN, or nobody could ask there"
+            )
+        return self
 
     @property
     def config_dir(self) -> Path:

@@ -79,6 +79,8 @@ class LocalAIOrchestrator:
         threads: torch's threads; 0 means one for each core but one, and at least one.
         queue_limit: requests that may wait in the server.
         precision: of the chat models' weights.
+        port: where the server listens on loopback; 0 lets the system choose.
+        token: bearer token of every request, at least 16 characters; None makes up one.
     """
 
     def __init__(
@@ -92,11 +94,14 @@ class LocalAIOrchestrator:
         others: Mapping[str, ModelKind] = MappingProxyType({}),
         memory: int | None = None,
         adapters_dir: Path | None = None,
+        port: int = 0,
+        token: str | None = None,
     ) -> None:
         self._chat_model = chat_model
         self._embedding_model = embedding_model
         self._config = ServerConfig(
-            token=SecretStr(secrets.token_urlsafe(32)),
+            token=SecretStr(token or secrets.token_urlsafe(32)),
+            port=port,
             models=_served(models_dir.absolute(), chat_model, embedding_model, others),
             memory=memory,
             adapters=adapters_dir.absolute() if adapters_dir else None,

@@ -88,7 +88,14 @@ async def _serve(config: ServerConfig, answers: BinaryIO) -> int:
     )
     await runner.setup()
     site = web.TCPSite(runner, config.host, config.port)
-    await site.start()
+    try:
+        await site.start()
+    except OSError as error:
+        message = (
+            f"The model server cannot listen on {config.host}:{config.port}: {error.strerror}."
+        )
+        _answer(answers, ServerReady(error=f"{message} Choose another COUNTERSIGN_MODEL_PORT."))
+        return _EXIT_CONFIG
     host, port = runner.addresses[0][:2]
     _answer(answers, ServerReady(base_url=f"http://{host}:{port}/v1"))
     logger.info("Serving on %s:%s with %s threads.", host, port, torch.get_num_threads())
