@@ -3,14 +3,18 @@ Slack and called once; and not where its server says something else of it since.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import pytest_asyncio
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from bot import names
 from tests.support.countersign import ALICE, BOB, DAVE, DEPLOYS, Application
@@ -102,6 +106,39 @@ async def test_it_runs_once_somebody_else_has_signed(app: Application) -> None:
         await bob.press(waiting, names.APPROVE)
         await until(log.exists, "the tool was called", 60)
         assert log.read_text() == "forecast New York 2\n"
+
+
+async def test_an_editor_can_ask_for_it_and_its_card_says_that_a_model_wrote_the_values(
+    app: Application,
+) -> None:
+    wanted = {
+        "workflow": "tool-weather-seed",
+        "channel": "#deploys",
+        "arguments": {"cloud": "cumulus"},
+        "key": "once",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from bot.cli import main; main()"),
+        *("mcp", "token", "--user", ALICE, "--label", "editor"),
+        stdout=asyncio.subprocess.PIPE,
+        env=app.environment,
+    )
+    token, _ = await asyncio.wait_for(process.communicate(), 120)
+    headers = {"Authorization": f"Bearer {token.decode().strip()}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=60) as http,
+        Client(streamable_http_client(f"{app.http_url}/mcp", http_client=http)) as client,
+        app.page(BOB) as bob,
+    ):
+        asked = [(await client.call_tool("request_run", wanted)).structured_content for _ in "ab"]
+        first, again = [run or {} for run in asked]
+        assert (first["state"], first["id"]) == ("awaiting", again["id"])
+        assert first["steps"][0]["untrusted"] == ["cloud (model output)"]
+        await bob.press(await card(bob, first["id"]), names.APPROVE)
+        log = app.home / "asked"
+        await until(
+            lambda: log.exists() and "seed cumulus" in log.read_text(), "the tool was called", 60
+        )
 
 
 async def test_it_does_not_run_where_its_server_says_something_else_since(
