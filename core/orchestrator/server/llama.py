@@ -20,7 +20,7 @@ from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
 from core.orchestrator.server.decoder import Decoder, Precision, tree_shape
 from core.orchestrator.server.linear import Linear, pack
-from core.orchestrator.server.lora import Layout, Mix, linear_shape
+from core.orchestrator.server.lora import Layout, Masks, Mix, linear_shape
 
 _STEP = 64  # attention looks at whole multiples of this: fewer shapes
 
@@ -67,7 +67,6 @@ class LlamaDecoder(Decoder):
         inner = int(config.intermediate_size)
         self.layout = Layout(
             len(self._layers),
-            self._dtype,
             {
                 "qkv": linear_shape(
                     self._hidden, {"q_proj": queried, "k_proj": keyed, "v_proj": keyed}
@@ -201,7 +200,7 @@ class LlamaDecoder(Decoder):
         mix = self._mix
         if mix is None or set(mix.adapters) != wanted.keys():
             mix = self._mix = Mix(list(wanted))
-        masks = mix.masks(rows, self._dtype)
+        masks = Masks(mix, rows)
         return [
             replace(
                 layer,

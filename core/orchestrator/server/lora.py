@@ -27,6 +27,10 @@ CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 MAX_RANK = 256
 _MAX_CONFIG_BYTES = 1 << 20
+_FEW_ROWS = 8
+"""Up to so many, products this small take a quarter of the time in float32 that they take in
+bfloat16: 2 to 5 microseconds where 13 to 20 are the least there.
+"""
 _KEY = re.compile(
     r"base_model\.model\.model\.layers\.(?P<layer>\d{1,4})\."
     r"(?:self_attn|mlp)\.(?P<module>[a-z]{1,4}_proj)\.lora_(?P<half>[AB])\.weight"
@@ -53,7 +57,6 @@ class Layout(NamedTuple):
     """Which linear layers of a decoder take adapters; the same in each of its layers."""
 
     layers: int
-    dtype: torch.dtype
     shapes: Mapping[str, Shape]
 
 
@@ -67,7 +70,10 @@ def linear_shape(inputs: int, parts: Mapping[str, int]) -> Shape:
 
 
 class Delta(NamedTuple):
-    """What is added to a linear layer: `x @ down.T @ up`; (rank, inputs) and (rank, outputs)."""
+    """What is added to a linear layer: `x @ down.T @ up`, in float32.
+
+    Shapes are (rank, inputs) and (rank, outputs).
+    """
 
     down: torch.Tensor
     up: torch.Tensor
@@ -95,10 +101,14 @@ class AdaptedLinear:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Multiply."""
-        inner = linear(x, self._delta.down)
+        down, up = self._delta
+        few = x.shape[0] <= _FEW_ROWS
+        inner = linear(x.float(), down) if few else linear(x, down.to(x.dtype))
         if self._mask is not None:
-            inner = inner * self._mask
-        return self._base(x).addmm_(inner, self._delta.up)
+            inner.mul_(self._mask)
+        if few:
+            return self._base(x).add_(inner @ up)
+        return self._base(x).addmm_(inner, up.to(x.dtype))
 
 
 class Mix:
@@ -111,10 +121,6 @@ class Mix:
     def __init__(self, adapters: Sequence[Adapter]) -> None:
         self.adapters = tuple(adapters)
         self._layers = [self._beside(index) for index in range(len(adapters[0].layers))]
-
-    def masks(self, rows: Sequence[Adapter | None], dtype: torch.dtype) -> Masks:
-        """What lets each row keep its own adapter."""
-        return Masks(self, rows, dtype)
 
     def of(self, layer: int) -> Mapping[str, tuple[Delta, tuple[int, ...]]]:
         """By linear layer: what is added, and the rank of each adapter in it."""
@@ -137,13 +143,12 @@ class Mix:
 
 
 class Masks:
-    """The masks of one pass; layers of the same ranks share one."""
+    """What lets each row of one pass keep its own adapter; layers of the same ranks share one."""
 
-    def __init__(self, mix: Mix, rows: Sequence[Adapter | None], dtype: torch.dtype) -> None:
+    def __init__(self, mix: Mix, rows: Sequence[Adapter | None]) -> None:
         places: dict[Adapter | None, int] = {each: at for at, each in enumerate(mix.adapters)}
         self._mix = mix
         self._rows = torch.tensor([places.get(row, -1) for row in rows])[:, None]
-        self._dtype = dtype
         self._all_have_it = len(mix.adapters) == 1 and None not in rows
         self._known: dict[tuple[int, ...], torch.Tensor] = {}
 
@@ -158,7 +163,7 @@ class Masks:
     def _mask(self, ranks: tuple[int, ...]) -> torch.Tensor:
         if ranks not in self._known:
             owners = torch.arange(len(ranks)).repeat_interleave(torch.tensor(ranks))
-            self._known[ranks] = (self._rows == owners).to(self._dtype)
+            self._known[ranks] = (self._rows == owners).float()
         return self._known[ranks]
 
 
@@ -283,8 +288,7 @@ class _Reader:
                 placed[:, part.first : part.first + part.outputs] = up.T * self._config.scale
                 ups.append(placed)
             if downs:
-                dtype = self._layout.dtype
-                deltas[name] = Delta(torch.cat(downs).to(dtype), torch.cat(ups).to(dtype))
+                deltas[name] = Delta(torch.cat(downs), torch.cat(ups))
         return deltas
 
     def _tensor(self, key: str | None, wanted: tuple[int, int], module: str) -> torch.Tensor:
