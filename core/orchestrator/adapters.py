@@ -16,7 +16,7 @@ from core.services.ai import OrchestratorError, OrchestratorUnavailableError
 
 _LOAD_S = 120.0
 _HINT = (
-    "A vLLM server takes adapters while it runs only with --enable-lora and "
+    " A vLLM server takes adapters while it runs only with --enable-lora and "
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True in its environment, and reads the folder itself."
 )
 
@@ -29,20 +29,18 @@ class Adapter(NamedTuple):
     base_model: str
 
 
-async def load(
-    client: AsyncOpenAI, server: str, adapter: Adapter, *, names_base: bool = False
-) -> None:
+async def load(client: AsyncOpenAI, server: str, adapter: Adapter, *, ours: bool = False) -> None:
     """Serve an adapter; nothing happens where it is served already from that folder.
 
     Args:
         server: the server's address, for messages.
-        names_base: send the base model's name along.
+        ours: the server is our own.
 
     Raises:
         OrchestratorError: the server does not take it; the message says what to do.
     """
     body = {"lora_name": adapter.name, "lora_path": adapter.path}
-    if names_base:
+    if ours:
         body["base_model"] = adapter.base_model
     with Faults(server).translated(_LOAD_S):
         if await _folder(client, adapter.name) == adapter.path:
@@ -50,7 +48,7 @@ async def load(
         try:
             await _post(client, "load_lora_adapter", body)
         except openai.APIStatusError as error:
-            raise _refusal(server, adapter.name, error) from error
+            raise _refusal(server, adapter.name, error, "" if ours else _HINT) from error
 
 
 async def unload(client: AsyncOpenAI, server: str, name: str) -> None:
@@ -65,7 +63,7 @@ async def unload(client: AsyncOpenAI, server: str, name: str) -> None:
         try:
             await _post(client, "unload_lora_adapter", {"lora_name": name})
         except openai.APIStatusError as error:
-            raise _refusal(server, name, error) from error
+            raise _refusal(server, name, error, "") from error
 
 
 async def _post(client: AsyncOpenAI, what: str, body: dict[str, str]) -> None:
@@ -81,9 +79,9 @@ async def _folder(client: AsyncOpenAI, name: str) -> str | None:
     return None
 
 
-def _refusal(server: str, name: str, error: openai.APIStatusError) -> OrchestratorError:
+def _refusal(server: str, name: str, error: openai.APIStatusError, hint: str) -> OrchestratorError:
     kind = OrchestratorUnavailableError if error.status_code in (502, 503) else OrchestratorError
     return kind(
         f"The model server {server} does not take the adapter {name!r}: "
-        f"{server_message(error).rstrip('.')}. {_HINT}"
+        f"{server_message(error).rstrip('.')}.{hint}"
     )

@@ -199,7 +199,7 @@ class ModelEndpoint:
         with self._faults.translated(_PROBE_DEADLINE_S):
             base = base_model or self._chat_model or await self._default("chat")
         adapter = Adapter(name, path, base)
-        await adapters.load(self._client, self.base_url, adapter, names_base=self._ours)
+        await adapters.load(self._client, self.base_url, adapter, ours=self._ours)
 
     async def unload_adapter(self, name: str) -> None:
         """Serve an adapter no longer, if it is served."""
@@ -216,14 +216,17 @@ class ModelEndpoint:
         """What the server tells of its load; None where it tells nothing.
 
         Raises:
-            OrchestratorUnavailableError: it says that it is not well.
+            OrchestratorUnavailableError: it says that it is not well, or says nothing at all.
         """
         root = self.base_url.rstrip("/").removesuffix("/v1")
         try:
             async with asyncio.timeout(_PROBE_DEADLINE_S):
                 told = await told_load(self._http, root, self._token)
-        except TimeoutError:
-            return None
+        except TimeoutError as error:
+            raise OrchestratorUnavailableError(
+                f"The model server {self.base_url} did not answer /health within "
+                f"{_PROBE_DEADLINE_S:g} s."
+            ) from error
         if told is not None:
             self._ours = told.ours
         return told

@@ -52,11 +52,11 @@ async def told_load(http: httpx2.AsyncClient, root: str, token: str) -> Told | N
             return Told(load.running, load.waiting, ours=True)
     except ValidationError:
         pass  # of another make, which says something of its own
-    except (httpx2.HTTPError, TimeoutError):
+    except httpx2.HTTPError:
         return None
     try:
         status, body = await _read(http, f"{root}/metrics", headers)
-    except (httpx2.HTTPError, TimeoutError):
+    except httpx2.HTTPError:
         return None
     if status != httpx2.codes.OK:
         return None

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from core.orchestrator import LocalAIOrchestrator
+from core.orchestrator.catalog import DEFAULT_CHAT_MODEL
 from core.services.ai import (
     AIOrchestratorClient,
     ChatMessage,
@@ -22,6 +23,7 @@ from core.services.ai import (
     OrchestratorUnavailableError,
 )
 from tests.support.model_server import until
+from tests.support.tiny_adapters import save_adapter
 
 HELLO = ChatRequest(messages=(ChatMessage(role="user", content="Say hello."),), max_tokens=4)
 STORY = ChatRequest(
@@ -115,6 +117,28 @@ async def test_a_killed_server_is_an_error_at_once_and_comes_back(
     await until(noticed)
     with pytest.raises(OrchestratorUnavailableError, match="did not come back in time"):
         await local.chat(HELLO.model_copy(update={"deadline_s": 0.3}))
+
+
+@pytest.mark.slow
+async def test_a_server_that_is_started_again_serves_its_adapters(
+    models_dir: Path, tmp_path: Path
+) -> None:
+    save_adapter(tmp_path / "merry", models_dir / DEFAULT_CHAT_MODEL, ("q_proj",))
+    orchestrator = LocalAIOrchestrator(models_dir, embedding_model=None, adapters_dir=tmp_path)
+    await orchestrator.start()
+    await orchestrator.load_adapter("merry", "merry")
+    pid = orchestrator.server_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+    async def noticed() -> bool:
+        return orchestrator.server_pid != pid
+
+    await until(noticed)
+    reply = await orchestrator.chat(HELLO.model_copy(update={"model": "merry"}))
+    assert reply.model == "merry"
+    assert (await orchestrator.health()).restarts == 1
+    await orchestrator.close()
 
 
 @pytest.mark.slow

@@ -18,8 +18,15 @@ from core.orchestrator import RemoteAIOrchestrator, catalog
 from core.orchestrator.child import ModelServerProcess
 from core.orchestrator.endpoint import ModelEndpoint
 from core.orchestrator.wire import ServerConfig
-from core.services.ai import ChatChunk, ChatMessage, ChatRequest, OrchestratorUnavailableError
+from core.services.ai import (
+    ChatChunk,
+    ChatMessage,
+    ChatRequest,
+    OrchestratorError,
+    OrchestratorUnavailableError,
+)
 from tests.support.model_server import default_models, until
+from tests.support.tiny_adapters import EVERYTHING, save_adapter
 
 pytestmark = pytest.mark.slow
 
@@ -60,10 +67,15 @@ class Cluster(NamedTuple):
 
 
 @pytest_asyncio.fixture
-async def cluster(models_dir: Path) -> AsyncIterator[Cluster]:
+async def cluster(models_dir: Path, tmp_path: Path) -> AsyncIterator[Cluster]:
     token = secrets.token_urlsafe(24)
     config = ServerConfig(
-        token=SecretStr(token), models=default_models(models_dir), precision="bfloat16", threads=1
+        token=SecretStr(token),
+        models=default_models(models_dir),
+        adapters=tmp_path,
+        precision="bfloat16",
+        threads=1,
+        max_running=1,
     )
     processes = [await ModelServerProcess.spawn(config) for _ in range(2)]
     urls = await asyncio.gather(*(process.ready(120) for process in processes))
@@ -118,11 +130,37 @@ async def test_a_reply_that_nobody_has_read_is_generated_again(cluster: Cluster)
     assert (await answer).usage.completion_tokens == 60
 
 
-async def test_a_patterns_reply_the_place_and_the_cached_tokens_come_through(
-    cluster: Cluster,
-) -> None:
+async def test_what_our_server_knows_beyond_openai_comes_through(cluster: Cluster) -> None:
     first = await cluster.both.chat(LONG_PROMPT)
     again = await cluster.both.chat(LONG_PROMPT)
     assert first.usage.cached_tokens < 100 < again.usage.cached_tokens
     name = await cluster.both.regex(LONG_PROMPT, r"db-[0-9]{1,3}")
     assert name.startswith("db-")
+    scores = await cluster.both.rerank("The disk is full.", ["A pony.", "No space on the disk."])
+    assert scores[1] > scores[0]
+
+
+async def test_who_waits_is_told_the_place(cluster: Cluster) -> None:
+    running = cluster.both.stream(STORY)
+    await anext(running)
+    waiting = cluster.both.stream(STORY)  # begins alike, so it goes to the same server
+    assert (await anext(waiting)).place == 1
+    await running.aclose()
+    assert (await anext(waiting)).text
+    await waiting.aclose()
+
+
+async def test_both_serve_an_adapter(cluster: Cluster, models_dir: Path, tmp_path: Path) -> None:
+    save_adapter(tmp_path / "merry", models_dir / CHAT, EVERYTHING, strength=0.05)
+    await cluster.both.load_adapter("merry", "merry")
+    for endpoint in cluster.each:
+        (adapter,) = [model for model in await endpoint.models() if model.name == "merry"]
+        assert adapter.parent == CHAT
+    request = STORY.model_copy(update={"max_tokens": 8})
+    plain = await cluster.both.chat(request)
+    merry = await cluster.both.chat(request.model_copy(update={"model": "merry"}))
+    assert merry.text != plain.text
+    with pytest.raises(OrchestratorError, match="does not take the adapter 'none'"):
+        await cluster.both.load_adapter("none", "none")
+    await cluster.both.unload_adapter("merry")
+    assert "merry" not in {model.name for model in await cluster.both.models()}
