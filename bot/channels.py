@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Protocol
 
 from core.errors import CountersignError
@@ -15,6 +16,7 @@ from core.state import ApplicationState
 _EVERY_S = 3600.0
 _AGAIN_S = 300.0
 """Where something is missing: Slack lets us list the channels a few times a minute."""
+_FIRST_LOOK_S = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -36,20 +38,29 @@ class Channels(Protocol):
 
 class ChannelWatch:
     """Looks for the channels of triggers, schedules and the policy, and is one of those that
-    `status` asks how they are."""
+    `status` asks how they are.
+
+    Args:
+        first_look_s: how long `respond` waits for the first look.
+    """
 
     name = "channels"
 
-    def __init__(self, state: ApplicationState, directory: Channels) -> None:
+    def __init__(
+        self, state: ApplicationState, directory: Channels, first_look_s: float = _FIRST_LOOK_S
+    ) -> None:
+        self._first_look_s = first_look_s
         self._named = dict(_named(state))
         self._directory = directory
         self._detail = "not looked for yet"
+        self._looked = asyncio.Event()
         self._missing: tuple[str, ...] = ()
 
     async def run(self) -> None:
         """Look now, and again and again."""
         while True:
             fine = await self.look()
+            self._looked.set()
             await asyncio.sleep(_EVERY_S if fine else _AGAIN_S)
 
     async def look(self) -> bool:
@@ -87,6 +98,8 @@ class ChannelWatch:
         Raises:
             MissingChannelsError: some were not there.
         """
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._looked.wait(), self._first_look_s)
         if self._missing:
             raise MissingChannelsError(" ".join(self._missing))
         return self._detail

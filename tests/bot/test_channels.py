@@ -33,7 +33,7 @@ async def watch(tmp_path: Path) -> AsyncIterator[ChannelWatch]:
         open_client(server.bot_token.get_secret_value(), server.api_url) as client,
     ):
         state = ApplicationState.load(tmp_path / "config")
-        yield ChannelWatch(state, SlackDirectory(client))
+        yield ChannelWatch(state, SlackDirectory(client), first_look_s=0.01)
 
 
 async def test_one_that_is_not_there_is_named_once_in_the_log_and_in_the_status(
