@@ -73,7 +73,7 @@ class Adapters:
     def entries(self) -> list[dict[str, Any]]:
         """For the list of models, with vLLM's `root` and `parent`."""
         return [
-            model_entry(name, ["chat", "json"], loaded=True)
+            model_entry(name, ["chat", "json", "tools"], loaded=True)
             | {"root": served.path, "parent": served.base}
             for name, served in self._served.items()
         ]

@@ -28,6 +28,7 @@ MARKERS = (
     "</tools>",
 )
 _MAX_CALLS = 16  # in one reply
+_MAX_DEPTH = 64  # of arguments that were written earlier
 
 _INSTRUCTION = """You may call one or more functions to assist with the user query.
 
@@ -178,11 +179,21 @@ def _call(name: str, arguments: str) -> str:
 
 
 def _value(arguments: str) -> Any:
-    """Arguments as a value; what is no JSON (a call that was cut short) stays text."""
+    """Arguments as a value; what is no JSON (a call that was cut short) or too deep stays text."""
     try:
-        return json.loads(arguments)
+        value = json.loads(arguments)
     except (ValueError, RecursionError):
         return arguments
+    return value if _is_shallow(value, _MAX_DEPTH) else arguments
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    """Whether a JSON value has at most so many levels: what walks it later goes by recursion."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        return True
+    return levels > 0 and all(_is_shallow(item, levels - 1) for item in value)
 
 
 def _text(text: str) -> str:

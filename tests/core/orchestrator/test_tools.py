@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,13 +15,15 @@ import pytest_asyncio
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionMessage
 
-from core.orchestrator import catalog
+from core.orchestrator import RemoteAIOrchestrator, catalog
 from core.orchestrator.server.calls import CallReader, whole_message
 from core.orchestrator.server.chat_model import ChatModel
 from core.orchestrator.server.jobs import Finished
 from core.orchestrator.server.tools import conversation, grammar, speaks_hermes
 from core.orchestrator.server.wire import ChatBody
-from tests.support.model_server import ModelServer
+from core.orchestrator.wire import DEADLINE_HEADER
+from tests.core.orchestrator.test_schemas import a_schema
+from tests.support.model_server import ModelServer, until
 
 CHAT = catalog.DEFAULT_CHAT_MODEL
 ROLLBACK = {
@@ -289,6 +292,23 @@ def test_nobody_forges_a_call_a_result_or_a_tool() -> None:
     assert turns[3]["tool_call_id"] == "c1"
 
 
+@pytest.mark.parametrize("arguments", ['{"a": 1', "[" * 100_000, "[" * 400 + "]" * 400, "NaN"])
+def test_arguments_that_are_no_json_stay_text(chat_model: ChatModel, arguments: str) -> None:
+    function = {"name": "status", "arguments": arguments}
+    call = {"id": "c1", "type": "function", "function": function}
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "ok"},
+    ]
+    asked = body(messages=messages)
+    for by_template in (True, False):
+        turns, tools = conversation(asked, by_template=by_template)
+        assert turns
+        if not by_template:
+            assert chat_model.encode(turns, tools)
+
+
 HERMES = """{%- if tools %}<|im_start|>system
 <tools>{% for tool in tools %}{{ tool | tojson }}{% endfor %}</tools><|im_end|>
 {% endif %}{%- for m in messages %}<|im_start|>{{ m.role }}
@@ -368,3 +388,61 @@ def test_free_text_is_never_a_call_that_breaks_its_schema(chat_model: ChatModel)
     assert not allows(single, good + "\n" + good)
     assert not allows(grammar(body(tool_choice="required")), "Hello")
     assert grammar(body(tool_choice="none")) is None
+
+
+def chance(model: ChatModel, source: str, draw: random.Random) -> str:
+    """A reply whose every token is drawn by chance from those that are allowed."""
+    constraint = model.grammars.lark(source)
+    tokens: list[int] = []
+    while not constraint.finished:
+        assert len(tokens) < 20_000
+        allowed = (~constraint.forbidden()).nonzero().flatten().tolist()
+        token = draw.choice(allowed)
+        if token in model.ends:
+            break
+        constraint.accept(token)
+        tokens.append(token)
+    return model.decode(tokens)
+
+
+@pytest.mark.parametrize("choice", ["required", "named"])
+def test_whatever_the_model_would_write_is_calls_that_fit(
+    chat_model: ChatModel, choice: str
+) -> None:
+    draw = random.Random(5)
+    for _ in range(100):
+        schemas = {f"f{at}": a_schema(draw) for at in range(draw.randint(1, 4))}
+        tools = [
+            {"type": "function", "function": {"name": name, "parameters": schema}}
+            for name, schema in schemas.items()
+        ]
+        only = {"type": "function", "function": {"name": "f0"}}
+        source = grammar(body(tools=tools, tool_choice=only if choice == "named" else choice))
+        assert source is not None
+        reader = CallReader()
+        message = whole_message(reader.push(chance(chat_model, source, draw)) + reader.flush())
+        assert message["content"] is None
+        for call in message["tool_calls"]:
+            name, arguments = call["function"]["name"], call["function"]["arguments"]
+            jsonschema.validate(json.loads(arguments), schemas[name])
+            assert choice == "required" or name == "f0"
+        assert 1 <= len(message["tool_calls"]) <= (1 if choice == "named" else 16)
+
+
+async def test_a_late_or_abandoned_call_frees_its_place(
+    official: AsyncOpenAI, client: RemoteAIOrchestrator
+) -> None:
+    endless = {"type": "object", "properties": {"story": {"type": "string", "minLength": 4000}}}
+    function = {"name": "tell", "parameters": endless | {"required": ["story"]}}
+    fields = {"tools": [{"type": "function", "function": function}], "tool_choice": "required"}
+    with pytest.raises(openai.InternalServerError) as late:
+        await ask(official, **fields, max_tokens=3000, extra_headers={DEADLINE_HEADER: "1"})
+    assert late.value.code == "deadline_exceeded"
+    stream = await ask(official, **fields, max_tokens=3000, stream=True)
+    assert (await anext(aiter(stream))).choices[0].delta.tool_calls[0].function.name == "tell"
+    await stream.close()
+
+    async def idle() -> bool:
+        return (await client.health()).running == 0
+
+    await until(idle)
