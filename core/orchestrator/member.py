@@ -129,10 +129,10 @@ class Member:
                 if self.ready
                 else (backoff, min(backoff * 2, MAX_BACKOFF_S))
             )
-            self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause * random.uniform(*_JITTER)):  # noqa: S311
                     await self._wake.wait()
+            self._wake.clear()  # before the look: what goes wrong during it is looked at again
             await self.look()
 
     async def load_adapter(self, adapter: Adapter) -> None:
