@@ -136,7 +136,7 @@ class ChoiceJob(PromptJob):
         if self._trees:
             return False
         labels = list(self._labels)  # in the caller's order: the first of equal ones
-        scores = torch.tensor([self._scores[label] for label in labels])
+        scores = torch.tensor([self._scores[label] for label in labels], dtype=torch.float32)
         shares = scores.softmax(0).tolist()
         label = labels[sample(scores[None], [self._sampler])[0]]
         self.emit(Piece(label))

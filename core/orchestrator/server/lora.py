@@ -284,7 +284,7 @@ class _Reader:
                 rank = self._config.r
                 downs.append(self._tensor(halves[0], (rank, each.inputs), part.module))
                 up = self._tensor(halves[1], (part.outputs, rank), part.module)
-                placed = torch.zeros(rank, each.outputs)
+                placed = torch.zeros(rank, each.outputs, dtype=torch.float32)
                 placed[:, part.first : part.first + part.outputs] = up.T * self._config.scale
                 ups.append(placed)
             if downs:

@@ -50,18 +50,23 @@ def sample(logits: torch.Tensor, samplers: Sequence[Sampler]) -> list[int]:
 
 
 def _drawn(logits: torch.Tensor, samplers: Sequence[Sampler]) -> list[int]:
-    heat = torch.tensor([sampler.temperature for sampler in samplers])[:, None]
+    heat = _column([sampler.temperature for sampler in samplers])
     shares = ((logits - logits.amax(-1, keepdim=True)) / heat).softmax(-1)
     cutting = [row for row, sampler in enumerate(samplers) if sampler.cuts]
     if cutting:
-        limits = torch.tensor([samplers[row].top_p for row in cutting])[:, None]
+        limits = _column([samplers[row].top_p for row in cutting])
         ordered, order = shares[cutting].sort(descending=True)
         ordered.masked_fill_(ordered.cumsum(-1) - ordered > limits, 0.0)
         shares[cutting] = torch.zeros_like(ordered).scatter_(1, order, ordered)
     sums = shares.cumsum(-1)
     whole = sums[:, -1:]
-    points = torch.tensor([sampler.draw() for sampler in samplers])[:, None] * whole
+    points = _column([sampler.draw() for sampler in samplers]) * whole
     # Below the whole sum, whatever was rounded: the token found has a share of its own.
     below = torch.nextafter(whole, torch.zeros_like(whole))
     found: list[int] = torch.searchsorted(sums, points.minimum(below), right=True)[:, 0].tolist()
     return found
+
+
+def _column(values: Sequence[float]) -> torch.Tensor:
+    # Not of torch's default type: transformers changes that for all threads while it loads a model.
+    return torch.tensor(values, dtype=torch.float32)[:, None]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from core.orchestrator import LocalAIOrchestrator, catalog
 from core.orchestrator.server.lora import CONFIG_NAME, WEIGHTS_NAME
 from core.orchestrator.wire import ServedModel, ServerConfig
-from core.services.ai import ChatMessage, ChatRequest
-from tests.support.model_server import ModelServer, serving, token
+from core.services.ai import ChatMessage, ChatRequest, OrchestratorUnavailableError
+from tests.support.model_server import ModelServer, serving, token, until
 from tests.support.tiny_adapters import EVERYTHING, save_adapter
 from tests.support.tiny_models import save_tiny
 
@@ -165,10 +167,27 @@ async def test_the_orchestrator_loads_and_asks_an_adapter(models_dir: Path, adap
         with_it = await local.chat(asked)
         without = await local.chat(asked.model_copy(update={"model": CHAT}))
         assert with_it.text != without.text
+        assert local.server_pid is not None
+        os.kill(local.server_pid, signal.SIGKILL)
+        assert await _after_restart(local, asked) == with_it.text
         await local.unload_adapter("terse")
         assert "terse" not in {model.name for model in await local.models()}
     finally:
         await local.close()
+
+
+async def _after_restart(local: LocalAIOrchestrator, asked: ChatRequest) -> str:
+    said = []
+
+    async def answered() -> bool:
+        try:
+            said.append((await local.chat(asked)).text)
+        except OrchestratorUnavailableError:
+            return False
+        return True
+
+    await until(answered)
+    return said[0]
 
 
 async def test_an_adapter_that_was_changed_is_loaded_anew(

@@ -15,6 +15,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from bot.models import pull
 from core.orchestrator import catalog
+from core.orchestrator.server import memory
 from core.orchestrator.server.memory import budget, estimate, usable
 from core.orchestrator.wire import ServedModel, ServerConfig
 from core.state import AIModel
@@ -202,3 +203,23 @@ def test_weights_are_counted_by_precision(home: Path) -> None:
     assert estimate(home / "first", "chat", "float32") == 4 * numbers
     assert estimate(home / "first", "chat", "bfloat16") == 2 * numbers
     assert 0 < 2 * budget() <= usable() + 1
+
+
+@pytest.mark.parametrize("file", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_a_control_groups_limit_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str
+) -> None:
+    (tmp_path / "memory").mkdir()
+    (tmp_path / file).write_text("3000000\n")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    expected = 3_000_000 if _in_groups(file) else usable()
+    assert usable() == expected
+    (tmp_path / file).write_text("max\n")
+    assert usable() > 3_000_000
+
+
+def _in_groups(file: str) -> bool:
+    """Whether the system has put this process into a group of that version."""
+    lines = [line.split(":", 2)[1] for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    version_1 = any("memory" in controllers.split(",") for controllers in lines)
+    return version_1 if file.startswith("memory/") else any("memory" not in c for c in lines)
