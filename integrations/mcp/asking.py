@@ -9,6 +9,7 @@ import re
 
 from pydantic import JsonValue, ValidationError
 
+from core.records import storable
 from core.workflows.definition import Parameter
 from integrations.mcp.schemas import kinds_of
 from integrations.mcp.tools import ApprovedTool
@@ -48,7 +49,8 @@ def _parameter(property_: JsonValue, tool: ApprovedTool) -> Parameter:
     words = f"the server says: {said}" if isinstance(said, str) and said else "of the tool"
     if kinds is not None and len(kinds) == 1 and kinds <= _PLAIN:
         choices = property_.get("enum") if isinstance(property_, dict) else None
-        return _typed({"type": next(iter(kinds)), "choices": choices or ()}, words)
+        kept = choices if choices and choices == storable(choices) else ()
+        return _typed({"type": next(iter(kinds)), "choices": kept}, words)
     if kinds == frozenset({"array"}) and _of_texts(property_, tool):
         return _typed({"type": "list", "max_items": 200}, words)
     if kinds is not None and "string" not in kinds:

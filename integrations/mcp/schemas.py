@@ -33,6 +33,8 @@ def check_schema(schema: Mapping[str, JsonValue]) -> None:
     Raises:
         ValueError: it is none.
     """
+    if not isinstance(schema.get("$schema", ""), str):
+        raise ValueError("input_schema: $schema must be an address")  # noqa: TRY004 - as all else
     try:
         _dialect(schema).check_schema(schema)
     except SchemaError as error:

@@ -27,6 +27,10 @@ _MOST = 200
 _LARGEST_SCHEMA = 32 * 1024
 _LONGEST_KEY = 63
 
+_NO_TOOL = (ValueError, RecursionError, TypeError, AttributeError, LookupError)
+"""What reading a definition raises, the last three from inside `jsonschema`: whatever a server
+says must not end our asking."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -112,7 +116,7 @@ class UnlistedTools:
                 input_schema=tool.input_schema,
             )
             return tool_action(self._integration_id, key, self._server, read)
-        except (ValidationError, ValueError, RecursionError) as error:
+        except _NO_TOOL as error:
             told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
             _log.warning("%s: %.80r cannot be called: %s", self._server.name, tool.name, told)
             return None

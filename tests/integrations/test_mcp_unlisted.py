@@ -6,17 +6,20 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import JsonValue
 
+from core.canonical import canonical_digest
 from core.consistency.workflows import workflow_problems
 from core.errors import ConfigurationError, InvalidRequestError, NotFoundError
-from core.records import Idempotency, Place, Risk
+from core.records import Idempotency, Place, Risk, storable
 from core.security.secrets import Secrets
 from core.state import AIIntegration
 from core.workflows.actions import ActionRegistry
@@ -25,7 +28,7 @@ from core.workflows.attempt import attempt
 from core.workflows.catalogue import Catalogue
 from core.workflows.definition import Parameter
 from core.workflows.plan import Plan
-from core.workflows.planning import Planner
+from core.workflows.planning import Planner, definition_of
 from core.workflows.run import Run, RunState, StepProgress, StepState
 from core.workflows.verdict import Verdict
 from integrations.mcp import McpIntegration, unlisted
@@ -395,6 +398,46 @@ class TestForeignSchemas:
             "type": "object", "properties": {"a b": {}}, "required": ["a b"]
         }  # fmt: skip
         assert foreign(schema).standalone is None
+
+
+WORDS = st.sampled_from(
+    [
+        *("type", "properties", "required", "enum", "items", "anyOf", "oneOf", "$ref", "$defs"),
+        *("description", "const", "additionalProperties", "pattern", "$schema", "a", "b-c", "d e"),
+        *("$id", "$anchor", "$dynamicRef", "allOf", "if", "then", "not", "prefixItems", "minimum"),
+        *("string", "integer", "array", "object", "null", "#/$defs/a", "#", "\x00", "\ud800"),
+    ]
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORDS | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=5),
+    max_leaves=30,
+)
+
+
+class TestAnySchema:
+    @settings(max_examples=200, deadline=None)
+    @given(
+        properties=st.dictionaries(WORDS | st.text(max_size=5), ANYTHING, max_size=6) | ANYTHING,
+        more=st.dictionaries(WORDS, ANYTHING, max_size=4),
+        description=st.text(),
+    )
+    def test_whatever_a_server_says_is_left_out_or_can_be_planned_and_stored(
+        self, properties: Any, more: dict[str, Any], description: str
+    ) -> None:
+        schema = {**more, "type": "object", "properties": properties}
+        try:
+            tool = foreign(schema, description)
+        except (ValueError, RecursionError):
+            return  # these `UnlistedTools` leaves out, and says so in the log
+        actions = ActionRegistry([tool])
+        asked = Catalogue({}, actions).get("tool-weather-t", tuple(properties))
+        if asked is not None:
+            written = definition_of(asked)
+            assert written == storable(written)
+            canonical_digest(written)
+        with suppress(InvalidRequestError):
+            tool.read({name: name for name in properties})
 
 
 class TestLiterals:
