@@ -43,9 +43,16 @@ class ChatBatch(Batch):
                 )
                 job.skip(known)
         seated = [job for job in replies if job in self._seats]
-        # In the order of the slots, as they lie in the cache.
-        decoding = sorted(_decoding(seated), key=lambda job: self._seats[job])
-        done = self._prefill([job for job in seated if job.pending and job not in decoding])
+        company = sum(not job.reading for job in seated) > 1
+        done = self._prefill(
+            [job for job in seated if len(job.pending) > 1 and not _rides(job, company)]
+        )
+        # Those whose prompt has just been read as well, in the order of the slots in the cache.
+        decoding = [
+            job
+            for job in sorted(seated, key=lambda job: self._seats[job])
+            if job not in done and (len(job.pending) == 1 or _rides(job, company))
+        ]
         if decoding:
             done += self._decode(decoding)
         for job in seated:
@@ -103,15 +110,13 @@ class ChatBatch(Batch):
         return [job] if job.scored(logits) else []
 
 
-def _decoding(jobs: Sequence[PromptJob]) -> list[PromptJob]:
-    """Who reads one token in this step: those that have no more, and those that ride along.
+def _rides(job: PromptJob, company: bool) -> bool:
+    """Whether several tokens that the job writes are read one in each step, beside the others'.
 
-    What a constraint forces to come next is read in one pass by a reply that is alone. Beside
-    others that pass would cost more than the steps which they take anyway.
+    What a constraint forces to come next is read in one pass by a reply that is alone. In company
+    that pass would cost more than the steps that are taken anyway.
     """
-    single = [job for job in jobs if len(job.pending) == 1]
-    riding = [job for job in jobs if not job.reading and 1 < len(job.pending) <= _RIDING_TOKENS]
-    return single + riding if len(single) + len(riding) > 1 else single
+    return company and not job.reading and 1 < len(job.pending) <= _RIDING_TOKENS
 
 
 def _answer(jobs: Sequence[PromptJob], logits: torch.Tensor) -> list[Job]:
