@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.store.arrival import Arrival, Key, insert_postgresql, insert_sqlite
+from core.store.checkpoints import Checkpoints
 from core.store.database import Database, unreachable
 from core.store.statements import Statements, statements
 
 _MOST = 200
 _MOST_BYTES = 8 * 1024 * 1024
+_LEAST_HALF = 32
 _Waiting = tuple[Arrival, "asyncio.Future[bool]"]
 
 
@@ -23,6 +25,7 @@ class Arrivals:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._insert = insert_sqlite if database.is_sqlite else insert_postgresql
+        self._checkpoints = Checkpoints(database)
         self._waiting: deque[_Waiting] = deque()
         self._writer: asyncio.Task[None] | None = None
 
@@ -81,6 +84,7 @@ class Arrivals:
             raise
         else:
             _settle(group, new)
+            self._checkpoints.wrote(sum(len(arrival.body) for arrival, _ in group))
 
     async def _write_alone(self, connection: Statements, waiting: _Waiting) -> None:
         try:
@@ -91,10 +95,17 @@ class Arrivals:
             _settle([waiting], new)
 
     def _take(self) -> list[_Waiting]:
-        """What goes into one transaction: at least one arrival."""
+        """What goes into one transaction: at least one arrival.
+
+        On SQLite half of many, since its thread writes beside the event loop: one half is answered
+        and comes again while the other is written. All at once would all wait at once.
+        """
+        most = _MOST
+        if self._database.is_sqlite:
+            most = min(_MOST, max(_LEAST_HALF, len(self._waiting) // 2))
         group: list[_Waiting] = []
         size = 0
-        while self._waiting and len(group) < _MOST and size < _MOST_BYTES:
+        while self._waiting and len(group) < most and size < _MOST_BYTES:
             group.append(self._waiting.popleft())
             size += len(group[-1][0].body)
         return group

@@ -74,6 +74,7 @@ class Database:
         # first of those who wait in line stands at the writer's lock, so it is passed quickly.
         self._line = asyncio.Lock() if self.is_sqlite else nullcontext()
         self._writer = asyncio.Lock() if self.is_sqlite else nullcontext()
+        self._unfinished: set[asyncio.Task[None]] = set()
         self._engine = self._single = self._make_engine()
         if not self.is_sqlite:
             self._single = self._engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -113,7 +114,14 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._unfinished:
+            await asyncio.wait(self._unfinished)
         await self._engine.dispose()
+
+    def close_after(self, task: asyncio.Task[None]) -> None:
+        """Let `close` wait for the end of `task`, which uses a connection."""
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
 
     @asynccontextmanager
     async def write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.store.arrival import Arrival
+from core.store.arrival import Arrival, Key
 from core.store.arrivals import Arrivals
 from core.store.database import Database
+from core.store.statements import Statements
 from core.store.tables import deliveries
 from tests.support.postgres import Postgres
 
@@ -140,3 +142,20 @@ async def test_an_arrival_does_not_queue_behind_the_writers(database: Database) 
     await asyncio.gather(arrival, *writers)
     assert ended.index("arrival") <= 2
     assert len(ended) == 11
+
+
+async def test_many_that_wait_for_sqlite_are_written_by_halves(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop answers one half while the database's thread writes the other."""
+    groups: list[int] = []
+    arrivals = Arrivals(database)
+    insert = arrivals._insert
+
+    async def counting(connection: Statements, group: Sequence[Arrival]) -> set[Key]:
+        groups.append(len(group))
+        return await insert(connection, group)
+
+    monkeypatch.setattr(arrivals, "_insert", counting)
+    assert all(await asyncio.gather(*(arrivals.keep(row(f"k{n}")) for n in range(160))))
+    assert groups == ([80, 40, 32, 8] if database.is_sqlite else [160])
