@@ -83,11 +83,7 @@ async def test_a_reply_is_counted_with_its_tokens(official: AsyncOpenAI, grown: 
     assert await grown("e2e_request_latency_seconds_count", "chat", CHAT) == 1
     first = await grown("time_to_first_token_seconds_sum", CHAT)
     assert 0 < first <= await grown("e2e_request_latency_seconds_sum", "chat", CHAT)
-
-    async def stepped() -> bool:  # the last step ends after it has told the reply's end
-        return await grown("engine_step_seconds_count") >= 7
-
-    await until(stepped)
+    assert await grown("engine_step_seconds_count") >= 4  # a token a step but for the first ones
 
 
 async def test_what_runs_is_seen_and_who_leaves_is_counted(
