@@ -3,7 +3,8 @@
     python -m tests.benchmarks.inference [--rounds 3] [--repeats 3] [--json FILE]
                                          [--gguf FILE] [--llama-python PATH]
                                          [--models FOLDER] [--threads 2]
-                                         [--only decode,prefill,first-token,perplexity]
+                                         [--only decode,prefill,first-token,choice,
+                                                 constrained,mixed,perplexity]
 
 All have the same weights: llama.cpp the GGUF that the default chat model is converted from, the
 others what it was converted to. They take turns, each in a process of its own, so that whatever
@@ -35,8 +36,10 @@ from tests.benchmarks.inference_first_token import FirstToken, measure_first_tok
 from tests.benchmarks.inference_task import TIMED, Task, run_peer
 from tests.support.models import models_cache
 
-Part = Literal["decode", "prefill", "first-token", "perplexity"]
-PARTS: tuple[Part, ...] = ("decode", "prefill", "first-token", "perplexity")
+Part = Literal["decode", "prefill", "first-token", "choice", "constrained", "mixed", "perplexity"]
+Own = Literal["choice", "constrained", "mixed"]
+OWN: tuple[Own, ...] = ("choice", "constrained", "mixed")
+PARTS: tuple[Part, ...] = ("decode", "prefill", "first-token", *OWN, "perplexity")
 Peer = Literal["llama.cpp", "transformers", "ours"]
 
 _LLAMA_FILE = str(Path(__file__).with_name("inference_llama.py"))
@@ -64,6 +67,7 @@ class Result(BaseModel):
     Attributes:
         load: the machine's load average over a minute, before and after.
         rates: tokens a second by peer and figure, one for each round.
+        own: of what only the model server does, figures by part.
         perplexity: by precision.
     """
 
@@ -74,6 +78,7 @@ class Result(BaseModel):
     load: tuple[float, float]
     rates: dict[Peer, dict[str, list[float]]]
     first_token: FirstToken | None = None
+    own: dict[Own, dict[str, float]] = {}
     perplexity: dict[str, float] = {}
 
     def rate(self, peer: Peer, figure: str) -> float:
@@ -117,6 +122,11 @@ def measure(
     if "first-token" in parts:
         progress("Time to the first token …")
         first_token = measure_first_token(task.model, task.threads, prefix, rounds)
+    own: dict[Own, dict[str, float]] = {}
+    for part in OWN:
+        if part in parts:
+            progress(f"The model server's own: {part} …")
+            own[part] = run_peer(("-m", f"tests.benchmarks.inference_{part}"), task)
     perplexity = {}
     if "perplexity" in parts:
         progress("Perplexity …")
@@ -127,6 +137,7 @@ def measure(
         load=(before, os.getloadavg()[0]),
         rates=rates,
         first_token=first_token,
+        own=own,
         perplexity=perplexity,
     )
 
@@ -164,6 +175,8 @@ def report(result: Result) -> Iterator[str]:
             f"first token after a system prompt of {first.prefix} tokens: fresh "
             f"{first.fresh_ms:.0f} ms, cached {first.cached_ms:.0f} ms, ratio {first.ratio:.3f}"
         )
+    for part, measured in result.own.items():
+        yield f"{part}: " + ", ".join(f"{name} {value:,.5g}" for name, value in measured.items())
     for precision, value in result.perplexity.items():
         yield f"perplexity {precision:9}{value:>10.3f}{result.loss(precision):>+9.2%}"
 

@@ -29,6 +29,9 @@ class Task(BaseModel):
         prompt: tokens of the prompt whose prefill is timed.
         repeats: how often each is timed after one that is not; the figure is their median.
         text: tokens of the text whose perplexity is computed.
+        choice_words: about as many has the prompt of the choice.
+        mixed: requests of mixed lengths; `mixed_words` is the most words of a prompt and tokens
+            of a reply.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +45,9 @@ class Task(BaseModel):
     prompt: int = 1024
     repeats: int = 3
     text: int = 2000
+    choice_words: int = 240
+    mixed: int = 64
+    mixed_words: int = 160
 
     @property
     def names(self) -> tuple[str, ...]:
