@@ -104,7 +104,7 @@ def _optimum_s(
     )
     positions = [middles[len(middles) * (2 * seat + 1) // (2 * seats)] for seat in range(seats)]
     for slot, position in enumerate(positions):
-        decoder.prefill(slot, prompts[0][:1] * position, 0)
+        decoder.prefill(slot, [1] * position, 0)
     began = time.process_time()
     for step in range(_STEPS):
         decoder.decode(list(range(seats)), [1] * seats, [at + step for at in positions])
