@@ -15,6 +15,7 @@ import torch
 from core.orchestrator.server.choice import ChoiceJob
 from core.orchestrator.server.decoder import Decoder
 from core.orchestrator.server.jobs import Batch, ChatJob, Failed, Job, PromptJob
+from core.orchestrator.server.lookup import PromptLookup
 from core.orchestrator.server.next_tokens import next_tokens
 from core.orchestrator.server.slots import SlotPool
 
@@ -31,6 +32,7 @@ class ChatBatch(Batch):
         self._decoder = decoder
         self._pool = SlotPool(decoder)
         self._seats: dict[PromptJob, int] = {}
+        self._lookups: dict[PromptJob, PromptLookup] = {}
 
     def step(self, jobs: Sequence[Job]) -> list[Job]:
         """Advance all; those that are done and have emitted their last event."""
@@ -53,7 +55,10 @@ class ChatBatch(Batch):
             for job in sorted(seated, key=lambda job: self._seats[job])
             if job not in done and (len(job.pending) == 1 or _rides(job, company))
         ]
-        if decoding:
+        ahead = self._guess(decoding[0]) if len(decoding) == 1 else []
+        if ahead:
+            done += self._read_ahead(decoding[0], ahead)
+        elif decoding:
             done += self._decode(decoding)
         for job in seated:
             if isinstance(job, ChoiceJob) and not job.pending and job not in done:
@@ -63,6 +68,7 @@ class ChatBatch(Batch):
     def _leave(self, replies: Sequence[PromptJob]) -> None:
         for job in self._seats.keys() - set(replies):
             self._pool.release(self._seats.pop(job))
+            self._lookups.pop(job, None)
 
     def _prefill(self, jobs: Sequence[PromptJob]) -> list[Job]:
         done: list[Job] = []
@@ -98,6 +104,35 @@ class ChatBatch(Batch):
         if len(complete) < len(jobs):
             rows = rows[complete]
         return _answer([jobs[index] for index in complete], rows)
+
+    def _guess(self, job: PromptJob) -> list[int]:
+        """What a reply that is alone may say after its pending token."""
+        if job.repeatable or not self._decoder.reuses:
+            return []
+        lookup = self._lookups.setdefault(job, PromptLookup())
+        lookup.extend(self._pool.tokens(self._seats[job])[len(lookup) :])
+        lookup.extend(job.pending[:1])
+        return lookup.guess(self._decoder.context_length - job.position - 1)
+
+    def _read_ahead(self, job: PromptJob, ahead: Sequence[int]) -> list[Job]:
+        """Read the pending token and a guess in one pass, and keep what is right of the guess."""
+        slot, tokens = self._seats[job], [job.pending[0], *ahead]
+        chain = range(-1, len(ahead))
+        logits = _attempt([job], partial(self._decoder.score, slot, tokens, chain, job.position))
+        if logits is None:
+            self._pool.forget(slot)
+            return [job]
+        right = -1
+        done: list[Job] = []
+        for token, row in zip(tokens, logits, strict=True):
+            if done or token != job.pending[0]:
+                break
+            self._pool.wrote(slot, [token])
+            right += 1
+            if job.advance(1):
+                done = _answer([job], row[None])
+        self._lookups[job].judge(right)
+        return done
 
     def _score(self, job: ChoiceJob) -> list[Job]:
         """Read some of the labels; the slot holds the prompt as before."""

@@ -14,15 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
+from torch.nn.functional import silu
 
 from core.orchestrator.server.decoder import Decoder, Precision, tree_shape
+from core.orchestrator.server.kv_cache import LayerCache
 from core.orchestrator.server.linear import Linear, pack
 from core.orchestrator.server.lora import Layout, Masks, Mix, linear_shape
-
-_STEP = 64  # attention looks at whole multiples of this: fewer shapes
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,7 @@ class _Layer:
     mlp_norm: torch.Tensor
     gate_up: Linear
     down: Linear
-    keys: torch.Tensor  # (slots, context, key-value heads, head size)
-    values: torch.Tensor
+    cache: LayerCache
 
 
 class LlamaDecoder(Decoder):
@@ -42,7 +39,7 @@ class LlamaDecoder(Decoder):
 
     Args:
         model: transformers' model; its modules are not needed afterwards.
-        precision: of the weights; activations and caches are float32 there, else bfloat16.
+        precision: of the weights. What is between the products is float32 in any case.
         slots: conversations at once. Memory of a slot is used only as far as it is written.
     """
 
@@ -54,13 +51,15 @@ class LlamaDecoder(Decoder):
         self._heads = int(config.num_attention_heads)
         self._kv_heads = int(config.num_key_value_heads)
         self._head_size = int(getattr(config, "head_dim", None) or self._hidden // self._heads)
-        self._epsilon = float(config.rms_norm_eps)
         self._embedding = model.model.embed_tokens.weight.to(self._dtype)
-        self._norm = model.model.norm.weight.to(self._dtype)
+        self._floor = torch.tensor(math.sqrt(self._hidden * float(config.rms_norm_eps)))
+        self._norm = self._scaled(model.model.norm.weight)
         # The head is the embedding in small models, which files of 4 bits too keep in 8.
         head = "int8" if precision == "int4" else precision
         self._head = pack(model.lm_head.weight, head)
         self._cos, self._sin = self._rotations(model.model.rotary_emb)
+        heads = [self._heads, self._kv_heads, self._kv_heads]
+        self._kinds = torch.arange(3).repeat_interleave(torch.tensor(heads))
         self._layers = [self._take(layer, precision) for layer in model.model.layers]
         self._mix: Mix | None = None
         queried, keyed = self._heads * self._head_size, self._kv_heads * self._head_size
@@ -115,15 +114,10 @@ class LlamaDecoder(Decoder):
         """Hidden states of tokens kept from row `start` of a slot; `seen`: (rows, start + rows)."""
         count, end = len(tokens), start + len(tokens)
         slots, kept = torch.full((count,), slot), torch.arange(start, end)
-        mask = self._mask(seen.repeat(self._heads // self._kv_heads, 1))
+        mask = _mask(seen.repeat(self._heads // self._kv_heads, 1)).to(self._dtype)
 
-        def attend(queries: torch.Tensor, layer: _Layer) -> torch.Tensor:
-            # Heads that share keys become rows of one head: (1, key-value heads, group * rows, …).
-            grouped = queries.permute(1, 2, 0, 3).reshape(1, self._kv_heads, -1, self._head_size)
-            keys, values = layer.keys[slot : slot + 1, :end], layer.values[slot : slot + 1, :end]
-            mixed = self._attention(grouped, keys, values, mask)
-            apart = mixed.view(self._kv_heads, -1, count, self._head_size)
-            return apart.permute(2, 0, 1, 3).reshape(count, -1)
+        def attend(queries: torch.Tensor, cache: LayerCache) -> torch.Tensor:
+            return cache.mix_many(queries, slot, mask, self._dtype)
 
         return self._forward(torch.tensor(tokens), slots, positions, kept, attend)
 
@@ -134,32 +128,26 @@ class LlamaDecoder(Decoder):
         at, where = torch.tensor(positions), torch.tensor(slots)
         low, high = min(slots), max(slots) + 1
         whole = len(slots) == high - low and list(slots) == sorted(slots)
-        longest = max(positions) + 1
-        if len(slots) > 1:
-            longest = min(-(-longest // _STEP) * _STEP, self.context_length)
-        ends = torch.full((high - low,), longest - 1)
+        ends = torch.full((high - low,), max(positions))
         ends[where - low] = at
-        alone = len(slots) == 1
-        mask = None if alone else self._mask(torch.arange(longest) <= ends[:, None])[:, None, None]
+        mask = _mask(torch.arange(max(positions) + 1) <= ends[:, None])
+        mask = mask[:, None].repeat_interleave(self._kv_heads, 0)
 
-        def attend(queries: torch.Tensor, layer: _Layer) -> torch.Tensor:
+        def attend(queries: torch.Tensor, cache: LayerCache) -> torch.Tensor:
             # A view of all slots from the lowest to the highest: rows between are computed in vain,
             # which costs less than a copy of the caches.
-            if not whole:
-                spread = queries.new_zeros((high - low, *queries.shape[1:]))
-                spread[where - low] = queries
-                queries = spread
-            keys, values = layer.keys[low:high, :longest], layer.values[low:high, :longest]
-            mixed = self._attention(queries, keys, values, mask).flatten(1)
-            return mixed if whole else mixed[where - low]
+            if whole:
+                return cache.mix(queries, low, high, mask)
+            spread = queries.new_zeros((high - low, *queries.shape[1:]))
+            spread[where - low] = queries
+            return cache.mix(spread, low, high, mask)[where - low]
 
         return self._logits(self._forward(torch.tensor(tokens), where, at, at, attend))
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Let `target` hold the first `length` tokens of `source`."""
         for layer in self._layers:
-            for cache in (layer.keys, layer.values):
-                cache[target, :length] = cache[source, :length]
+            layer.cache.copy(source, target, length)
 
     def _forward(
         self,
@@ -170,26 +158,33 @@ class LlamaDecoder(Decoder):
         attend: Any,
     ) -> torch.Tensor:
         """Hidden states before the last norm: (rows, hidden); keys and values go to row `kept`."""
-        hidden: torch.Tensor = self._embedding[tokens]
-        cos, sin = self._cos[positions][:, None], self._sin[positions][:, None]
-        rows, queried = len(tokens), self._heads * self._head_size
-        keyed, half = queried + self._kv_heads * self._head_size, self._head_size // 2
-        shape = (self._hidden,)
+        hidden: torch.Tensor = self._embedding[tokens].float()
+        rows, half = len(tokens), self._head_size // 2
+        cos, sin = (table[positions[:, None], self._kinds] for table in (self._cos, self._sin))
         layers = self._adapted(slots.tolist()) if any(self.adapters) else self._layers
+        places = layers[0].cache.places(slots, kept)
         for layer in layers:
-            normed = rms_norm(hidden, shape, layer.attention_norm, self._epsilon)
-            qkv = layer.qkv(normed)
-            turning = qkv[:, :keyed].view(rows, -1, self._head_size)
-            turned = torch.cat([turning[..., half:], turning[..., :half]], -1)
-            turned = torch.addcmul(turning * cos, turned, sin)
-            layer.keys[slots, kept] = turned[:, self._heads :]
-            layer.values[slots, kept] = qkv[:, keyed:].view(rows, -1, self._head_size)
-            queries = turned[:, : self._heads].view(rows, self._kv_heads, -1, self._head_size)
-            hidden = hidden + layer.output(attend(queries, layer))
-            normed = rms_norm(hidden, shape, layer.mlp_norm, self._epsilon)
+            normed = self._normed(hidden, layer.attention_norm)
+            qkv = layer.qkv(normed).view(rows, -1, self._head_size)
+            swapped = torch.cat([qkv[..., half:], qkv[..., :half]], -1)
+            turned = torch.addcmul(qkv * cos, swapped, sin)
+            layer.cache.write(places, turned[:, self._heads :])
+            queries = turned[:, : self._heads].reshape(rows, self._kv_heads, -1, self._head_size)
+            hidden = hidden + layer.output(attend(queries, layer.cache).to(self._dtype))
+            normed = self._normed(hidden, layer.mlp_norm)
             gate, up = layer.gate_up(normed).chunk(2, -1)
             hidden = hidden + layer.down(silu(gate) * up)
         return hidden
+
+    def _normed(self, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Root mean square norm (Zhang and Sennrich, 2019), in fewer operations than torch's."""
+        length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
+        normed: torch.Tensor = hidden / torch.hypot(length, self._floor) * weight
+        return normed.to(self._dtype)
+
+    def _scaled(self, weight: torch.Tensor) -> torch.Tensor:
+        """A norm's weight for `_normed`, which divides by the length instead of the mean."""
+        return weight.float() * math.sqrt(self._hidden)
 
     def _adapted(self, slots: Sequence[int]) -> Sequence[_Layer]:
         """The layers with the adapters of these slots, one for each row."""
@@ -212,51 +207,37 @@ class LlamaDecoder(Decoder):
             for index, layer in enumerate(self._layers)
         ]
 
-    def _attention(
-        self,
-        queries: torch.Tensor,
-        keys: torch.Tensor,
-        values: torch.Tensor,
-        mask: torch.Tensor | None,
-    ) -> torch.Tensor:
-        mixed: torch.Tensor = scaled_dot_product_attention(
-            queries, keys.transpose(1, 2), values.transpose(1, 2), attn_mask=mask
-        )
-        return mixed
-
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        normed = rms_norm(hidden, (self._hidden,), self._norm, self._epsilon)
-        return self._head(normed).float()
-
-    def _mask(self, seen: torch.Tensor) -> torch.Tensor:
-        """What is added to attention's scores: 0 where seen, else minus infinity."""
-        return torch.zeros(seen.shape, dtype=self._dtype).masked_fill_(~seen, float("-inf"))
+        return self._head(self._normed(hidden, self._norm)).float()
 
     def _rotations(self, rotary: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosines, and sines signed for halves that were swapped: (context, head size)."""
+        """Cosines, and sines signed for halves that were swapped: (context, 3, head size).
+
+        For queries, which are scaled on the way, for keys, and for values, which stay as they are.
+        """
         positions = torch.arange(self.context_length)[None]
-        cos, sin = rotary(torch.empty(0, dtype=self._dtype), positions)
-        signed = sin[0].clone()
-        signed[:, : signed.shape[1] // 2].neg_()
-        return cos[0], signed
+        cos, sin = (table[0] for table in rotary(torch.empty(0), positions))
+        sin[:, : sin.shape[1] // 2].neg_()
+        scale = self._head_size**-0.5
+        return (
+            torch.stack([cos * scale, cos, torch.ones_like(cos)], 1),
+            torch.stack([sin * scale, sin, torch.zeros_like(sin)], 1),
+        )
 
     def _take(self, layer: Any, precision: Precision) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
-        cache = (self.slots, self.context_length, self._kv_heads, self._head_size)
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
         return _Layer(
-            layer.input_layernorm.weight.to(self._dtype),
+            self._scaled(layer.input_layernorm.weight),
             pack(torch.cat([each.weight for each in projections]), precision),
             pack(attention.o_proj.weight, precision),
-            layer.post_attention_layernorm.weight.to(self._dtype),
+            self._scaled(layer.post_attention_layernorm.weight),
             pack(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]), precision),
             pack(mlp.down_proj.weight, precision),
-            _lazy_zeros(cache, self._dtype),
-            _lazy_zeros(cache, self._dtype),
+            LayerCache(self.slots, self._kv_heads, self.context_length, self._head_size),
         )
 
 
-def _lazy_zeros(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """Zeros whose memory is not used before it is written; torch's own are written at once."""
-    untouched = np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)
-    return torch.from_numpy(untouched).view(dtype).view(shape)
+def _mask(seen: torch.Tensor) -> torch.Tensor:
+    """What is added to attention's scores: 0 where seen, else minus infinity."""
+    return torch.zeros(seen.shape).masked_fill_(~seen, float("-inf"))

@@ -72,6 +72,10 @@ class SlotPool:
         taken.tokens, taken.busy, taken.used = list(prompt[:length]), True, self._turn
         return taken.index, length
 
+    def tokens(self, slot: int) -> Sequence[int]:
+        """What the decoder has read into the slot."""
+        return self._slots[slot].tokens
+
     def wrote(self, slot: int, tokens: Sequence[int]) -> None:
         """Note that the decoder has read these tokens into the slot, after what it held."""
         self._slots[slot].tokens.extend(tokens)
