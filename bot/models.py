@@ -7,10 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from core.errors import ConfigurationError
-from core.orchestrator import catalog, weights
+from core.orchestrator.client.remote import RemoteAIOrchestrator
+from core.orchestrator.files import catalog, weights
+from core.orchestrator.files.source import ModelKind
 from core.orchestrator.local import LocalAIOrchestrator
-from core.orchestrator.remote import RemoteAIOrchestrator
-from core.orchestrator.source import ModelKind
 from core.services.ai import AIOrchestratorClient
 from core.settings import Settings
 from core.state import AIModel, CatalogSource, FolderSource, ServerSource

@@ -28,7 +28,7 @@ def pull(
 @app.command("list")
 def list_models() -> None:
     """List the configured models, and which are installed here."""
-    from core.orchestrator.weights import installed
+    from core.orchestrator.files.weights import installed
 
     settings = read_settings()
     state = ApplicationState.load(settings.config_dir)

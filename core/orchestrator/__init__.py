@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from core.orchestrator.client.remote import RemoteAIOrchestrator
+from core.orchestrator.files.manifest import ModelFileError
 from core.orchestrator.local import LocalAIOrchestrator
-from core.orchestrator.manifest import ModelFileError
-from core.orchestrator.remote import RemoteAIOrchestrator
 
 __all__ = ["LocalAIOrchestrator", "ModelFileError", "RemoteAIOrchestrator"]

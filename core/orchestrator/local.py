@@ -17,12 +17,12 @@ from typing import TypeVar
 
 from pydantic import BaseModel, SecretStr
 
-from core.orchestrator import catalog
 from core.orchestrator.child import ModelServerProcess
-from core.orchestrator.deadline import Deadline
-from core.orchestrator.endpoint import ModelEndpoint
-from core.orchestrator.faults import ServerNotReachedError
-from core.orchestrator.source import ModelKind
+from core.orchestrator.client.deadline import Deadline
+from core.orchestrator.client.endpoint import ModelEndpoint
+from core.orchestrator.client.faults import ServerNotReachedError
+from core.orchestrator.files import catalog
+from core.orchestrator.files.source import ModelKind
 from core.orchestrator.wire import Precision, ServedModel, ServerConfig
 from core.services.ai import (
     ChatChunk,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer
 
-from core.orchestrator.source import ModelKind
+from core.orchestrator.files.source import ModelKind
 
 DEADLINE_HEADER = "X-Countersign-Deadline"
 """Seconds in which a reply must be finished. Servers that do not know it ignore it."""

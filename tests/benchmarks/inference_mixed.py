@@ -18,10 +18,10 @@ from collections.abc import Sequence
 
 import torch
 
-from core.orchestrator.server.batch import ChatBatch
-from core.orchestrator.server.chat_model import ChatModel
-from core.orchestrator.server.engine import Engine
-from core.orchestrator.server.jobs import Event, Failed, Finished
+from core.orchestrator.server.engine.batch import ChatBatch
+from core.orchestrator.server.engine.engine import Engine
+from core.orchestrator.server.engine.jobs import Event, Failed, Finished
+from core.orchestrator.server.models.chat_model import ChatModel
 from tests.benchmarks.inference_jobs import Reply, load, question
 from tests.benchmarks.inference_task import Task
 

@@ -12,8 +12,8 @@ from statistics import median
 
 import torch
 
-from core.orchestrator.server.chat_model import ChatModel
-from core.orchestrator.server.decoder import Decoder
+from core.orchestrator.server.models.chat_model import ChatModel
+from core.orchestrator.server.models.decoder import Decoder
 from tests.benchmarks.inference_task import Task
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from core.orchestrator.server.chat_model import ChatModel
-from core.orchestrator.server.decoder import Decoder, Precision
+from core.orchestrator.server.models.chat_model import ChatModel
+from core.orchestrator.server.models.decoder import Decoder, Precision
 from tests.benchmarks.inference_task import Task
 
 _DOCS = Path(__file__).parents[2] / "docs"

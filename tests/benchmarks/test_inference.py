@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.orchestrator import catalog
+from core.orchestrator.files import catalog
 from tests.benchmarks.inference import OWN, PARTS, Result, measure, report
 from tests.benchmarks.inference_task import Task
 

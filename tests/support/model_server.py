@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from core.orchestrator import RemoteAIOrchestrator, catalog
+from core.orchestrator import RemoteAIOrchestrator
+from core.orchestrator.files import catalog
 from core.orchestrator.wire import ServedModel, ServerConfig, ServerReady
 
 QUEUE_LIMIT = 3

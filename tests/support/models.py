@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from core.orchestrator import catalog, weights
+from core.orchestrator.files import catalog, weights
 
 
 def models_cache() -> Path:

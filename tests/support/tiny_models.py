@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from core.orchestrator import catalog
+from core.orchestrator.files import catalog
 
 
 def save_tiny(folder: Path, models_dir: Path, *, hidden: int = 64, seed: int = 0) -> Path:

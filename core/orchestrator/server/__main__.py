@@ -20,13 +20,13 @@ from aiohttp import web
 from pydantic import ValidationError
 from transformers.utils import logging as transformers_logging
 
-from core.orchestrator.server.adapters import Adapters
-from core.orchestrator.server.app import make_application
-from core.orchestrator.server.engine import SHORT_RUNNING, Engine
-from core.orchestrator.server.keeper import Keeper
-from core.orchestrator.server.memory import budget
-from core.orchestrator.server.models import Models
-from core.orchestrator.server.replies import ApiError
+from core.orchestrator.server.api.app import make_application
+from core.orchestrator.server.api.replies import ApiError
+from core.orchestrator.server.engine.engine import SHORT_RUNNING, Engine
+from core.orchestrator.server.registry.adapters import Adapters
+from core.orchestrator.server.registry.keeper import Keeper
+from core.orchestrator.server.registry.memory import budget
+from core.orchestrator.server.registry.models import Models
 from core.orchestrator.wire import ServerConfig, ServerReady
 
 logger = logging.getLogger("core.orchestrator.server")

@@ -9,8 +9,9 @@ import pytest
 import pytest_asyncio
 import torch
 
-from core.orchestrator import RemoteAIOrchestrator, catalog
-from core.orchestrator.server.chat_model import ChatModel
+from core.orchestrator import RemoteAIOrchestrator
+from core.orchestrator.files import catalog
+from core.orchestrator.server.models.chat_model import ChatModel
 from tests.support.model_server import ModelServer, model_server
 from tests.support.models import models_dir
 

@@ -15,8 +15,9 @@ import pytest_asyncio
 from openai import AsyncOpenAI
 from safetensors.torch import load_file, save_file
 
-from core.orchestrator import LocalAIOrchestrator, catalog
-from core.orchestrator.server.lora import CONFIG_NAME, WEIGHTS_NAME
+from core.orchestrator import LocalAIOrchestrator
+from core.orchestrator.files import catalog
+from core.orchestrator.server.models.lora import CONFIG_NAME, WEIGHTS_NAME
 from core.orchestrator.wire import ServedModel, ServerConfig
 from core.services.ai import ChatMessage, ChatRequest, OrchestratorUnavailableError
 from tests.support.model_server import ModelServer, serving, token, until

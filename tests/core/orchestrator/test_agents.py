@@ -13,7 +13,7 @@ from pydantic_ai.messages import ToolReturnPart
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from core.orchestrator import catalog
+from core.orchestrator.files import catalog
 from tests.support.model_server import ModelServer
 
 

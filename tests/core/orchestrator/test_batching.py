@@ -11,14 +11,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from core.orchestrator import LocalAIOrchestrator, catalog
-from core.orchestrator.server.batch import ChatBatch
-from core.orchestrator.server.chat_model import ChatModel
-from core.orchestrator.server.decoder import Decoder, TransformersDecoder
-from core.orchestrator.server.jobs import ChatJob, Event, Failed, Finished, Piece
-from core.orchestrator.server.lookup import PromptLookup
-from core.orchestrator.server.sampling import Sampler
-from core.orchestrator.server.slots import SlotPool
+from core.orchestrator import LocalAIOrchestrator
+from core.orchestrator.files import catalog
+from core.orchestrator.server.engine.batch import ChatBatch
+from core.orchestrator.server.engine.jobs import ChatJob, Event, Failed, Finished, Piece
+from core.orchestrator.server.engine.lookup import PromptLookup
+from core.orchestrator.server.engine.sampling import Sampler
+from core.orchestrator.server.engine.slots import SlotPool
+from core.orchestrator.server.models.chat_model import ChatModel
+from core.orchestrator.server.models.decoder import Decoder, TransformersDecoder
 from core.services.ai import ChatMessage, ChatRequest
 
 CHAT = catalog.DEFAULT_CHAT_MODEL

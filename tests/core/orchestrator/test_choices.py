@@ -15,13 +15,13 @@ import torch
 from openai import AsyncOpenAI
 from transformers import AutoModelForCausalLM
 
-from core.orchestrator import catalog
-from core.orchestrator.server.batch import ChatBatch
-from core.orchestrator.server.chat_model import ChatModel
-from core.orchestrator.server.choice import ChoiceJob, label_trees
-from core.orchestrator.server.decoder import Decoder, TransformersDecoder
-from core.orchestrator.server.jobs import Event, Failed, Finished, Piece
-from core.orchestrator.server.sampling import Sampler
+from core.orchestrator.files import catalog
+from core.orchestrator.server.engine.batch import ChatBatch
+from core.orchestrator.server.engine.choice import ChoiceJob, label_trees
+from core.orchestrator.server.engine.jobs import Event, Failed, Finished, Piece
+from core.orchestrator.server.engine.sampling import Sampler
+from core.orchestrator.server.models.chat_model import ChatModel
+from core.orchestrator.server.models.decoder import Decoder, TransformersDecoder
 from tests.support.model_server import ModelServer
 
 CHAT = catalog.DEFAULT_CHAT_MODEL

@@ -11,8 +11,9 @@ import pytest
 from openai import AsyncOpenAI
 from pydantic import BaseModel, Field
 
-from core.orchestrator import RemoteAIOrchestrator, catalog
-from core.orchestrator.schema import closed_schema
+from core.orchestrator import RemoteAIOrchestrator
+from core.orchestrator.client.schema import closed_schema
+from core.orchestrator.files import catalog
 from core.services.ai import ChatMessage, ChatRequest, OrchestratorError
 from tests.support.model_server import ModelServer
 

@@ -14,11 +14,11 @@ import pytest_asyncio
 import torch
 from openai import AsyncOpenAI
 
-from core.orchestrator import catalog
-from core.orchestrator.server.embedding_model import EmbeddingModel
-from core.orchestrator.server.encoding import EncodingJob, EncodingTurns
-from core.orchestrator.server.jobs import Embedded, Event, Failed
-from core.orchestrator.server.vector_cache import Known, VectorCache, key
+from core.orchestrator.files import catalog
+from core.orchestrator.server.engine.encoding import EncodingJob, EncodingTurns
+from core.orchestrator.server.engine.jobs import Embedded, Event, Failed
+from core.orchestrator.server.engine.vector_cache import Known, VectorCache, key
+from core.orchestrator.server.models.embedding_model import EmbeddingModel
 from tests.core.orchestrator.test_metrics import Grown, samples
 from tests.support.model_server import ModelServer
 

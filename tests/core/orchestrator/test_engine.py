@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from core.orchestrator.server.engine import Engine, LaneName, QueueFullError
-from core.orchestrator.server.jobs import Batch, Event, Failed, Finished, Job
+from core.orchestrator.server.engine.engine import Engine, LaneName, QueueFullError
+from core.orchestrator.server.engine.jobs import Batch, Event, Failed, Finished, Job
 
 
 class Together(Batch):

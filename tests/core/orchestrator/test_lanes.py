@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from core.orchestrator.server.encoding import EncodingJob, EncodingTurns
-from core.orchestrator.server.jobs import Batch, Job
-from core.orchestrator.server.lanes import AGED_S, Lane
+from core.orchestrator.server.engine.encoding import EncodingJob, EncodingTurns
+from core.orchestrator.server.engine.jobs import Batch, Job
+from core.orchestrator.server.engine.lanes import AGED_S, Lane
 
 BACKGROUND = 10
 

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from core.orchestrator import LocalAIOrchestrator
-from core.orchestrator.catalog import DEFAULT_CHAT_MODEL
+from core.orchestrator.files.catalog import DEFAULT_CHAT_MODEL
 from core.services.ai import (
     AIOrchestratorClient,
     ChatMessage,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.orchestrator.server.lookup import PromptLookup
+from core.orchestrator.server.engine.lookup import PromptLookup
 
 
 def said(*tokens: int) -> PromptLookup:

@@ -12,10 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from core.orchestrator import ModelFileError, catalog
-from core.orchestrator.server.chat_model import ChatModel
-from core.orchestrator.server.lora import CONFIG_NAME, WEIGHTS_NAME, Adapter, read_adapter
-from core.orchestrator.server.slots import SlotPool
+from core.orchestrator import ModelFileError
+from core.orchestrator.files import catalog
+from core.orchestrator.server.engine.slots import SlotPool
+from core.orchestrator.server.models.chat_model import ChatModel
+from core.orchestrator.server.models.lora import CONFIG_NAME, WEIGHTS_NAME, Adapter, read_adapter
 from tests.support.tiny_adapters import ATTENTION, EVERYTHING, save_adapter
 
 QUESTION = [{"role": "user", "content": "What is a DNS record?"}]

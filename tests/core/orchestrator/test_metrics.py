@@ -14,8 +14,8 @@ import pytest_asyncio
 from openai import AsyncOpenAI
 from prometheus_client.parser import text_string_to_metric_families
 
-from core.orchestrator import catalog
-from core.orchestrator.server.steps import StepTimes
+from core.orchestrator.files import catalog
+from core.orchestrator.server.engine.steps import StepTimes
 from core.orchestrator.wire import DEADLINE_HEADER
 from tests.support.model_server import ModelServer, until
 

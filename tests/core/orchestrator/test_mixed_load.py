@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from core.orchestrator.server.batch import ChatBatch
-from core.orchestrator.server.decoder import Decoder
-from core.orchestrator.server.engine import Engine
-from core.orchestrator.server.jobs import ChatJob, Event, Finished
-from core.orchestrator.server.sampling import Sampler
+from core.orchestrator.server.engine.batch import ChatBatch
+from core.orchestrator.server.engine.engine import Engine
+from core.orchestrator.server.engine.jobs import ChatJob, Event, Finished
+from core.orchestrator.server.engine.sampling import Sampler
+from core.orchestrator.server.models.decoder import Decoder
 
 SEATS = 8
 REQUESTS = 64

@@ -15,7 +15,8 @@ from openai import AsyncOpenAI
 from pydantic import ValidationError
 
 from bot.models import make_orchestrator
-from core.orchestrator import LocalAIOrchestrator, catalog
+from core.orchestrator import LocalAIOrchestrator
+from core.orchestrator.files import catalog
 from core.services.ai import OrchestratorError
 from core.settings import Settings
 from core.state import AIModel

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from core.orchestrator.server.constraint import GrammarError
-from core.orchestrator.server.next_tokens import next_tokens
-from core.orchestrator.server.sampling import Sampler, sample
+from core.orchestrator.server.engine.next_tokens import next_tokens
+from core.orchestrator.server.engine.sampling import Sampler, sample
+from core.orchestrator.server.models.constraint import GrammarError
 
 DRAWS = 4000
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import ConfigurationError
-from core.orchestrator.pool import SLACK, Candidate, addresses, pick, prefix_key
+from core.orchestrator.client.pool import SLACK, Candidate, addresses, pick, prefix_key
 from core.services.ai import ChatMessage
 
 KEYS = [f"assistant {number}" for number in range(300)]

@@ -12,7 +12,8 @@ import pytest_asyncio
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
-from core.orchestrator import RemoteAIOrchestrator, catalog
+from core.orchestrator import RemoteAIOrchestrator
+from core.orchestrator.files import catalog
 from tests.support.model_server import MAX_RUNNING, QUEUE_LIMIT, ModelServer, until
 
 CHAT = catalog.DEFAULT_CHAT_MODEL

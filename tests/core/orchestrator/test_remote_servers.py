@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from core.orchestrator import RemoteAIOrchestrator
-from core.orchestrator.tries import MAX_TRIES
+from core.orchestrator.client.tries import MAX_TRIES
 from core.services.ai import (
     AIOrchestratorClient,
     ChatMessage,

@@ -20,9 +20,10 @@ from transformers import (
     BertForSequenceClassification,
 )
 
-from core.orchestrator import LocalAIOrchestrator, catalog, weights
-from core.orchestrator.manifest import ModelFileError, read_manifest
-from core.orchestrator.server.rerank_model import RerankModel
+from core.orchestrator import LocalAIOrchestrator
+from core.orchestrator.files import catalog, weights
+from core.orchestrator.files.manifest import ModelFileError, read_manifest
+from core.orchestrator.server.models.rerank_model import RerankModel
 from tests.support.model_server import ModelServer
 
 EMBEDDINGS = catalog.DEFAULT_EMBEDDING_MODEL

@@ -16,12 +16,12 @@ import jsonschema
 import pytest
 import torch
 
-from core.orchestrator import catalog
-from core.orchestrator.server.batch import ChatBatch
-from core.orchestrator.server.chat_model import ChatModel
-from core.orchestrator.server.constraint import Constraint
-from core.orchestrator.server.jobs import ChatJob, Event, Finished, Job, Piece
-from core.orchestrator.server.sampling import Sampler
+from core.orchestrator.files import catalog
+from core.orchestrator.server.engine.batch import ChatBatch
+from core.orchestrator.server.engine.jobs import ChatJob, Event, Finished, Job, Piece
+from core.orchestrator.server.engine.sampling import Sampler
+from core.orchestrator.server.models.chat_model import ChatModel
+from core.orchestrator.server.models.constraint import Constraint
 
 SCHEMAS = int(os.environ.get("COUNTERSIGN_TEST_SCHEMAS", "48"))
 AT_ONCE = 8

@@ -14,8 +14,9 @@ import torch
 from openai import AsyncOpenAI
 from transformers import AutoModel, AutoTokenizer
 
-from core.orchestrator import RemoteAIOrchestrator, catalog
-from core.orchestrator.server.chat_model import ChatModel
+from core.orchestrator import RemoteAIOrchestrator
+from core.orchestrator.files import catalog
+from core.orchestrator.server.models.chat_model import ChatModel
 from core.orchestrator.wire import DEADLINE_HEADER
 from core.services.ai import (
     ChatMessage,

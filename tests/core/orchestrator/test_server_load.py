@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.orchestrator.load import Told, vllm_load
+from core.orchestrator.client.load import Told, vllm_load
 
 METRICS = """\
 # HELP vllm:num_requests_running Number of requests in model execution batches.

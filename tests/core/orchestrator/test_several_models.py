@@ -14,9 +14,9 @@ from openai import AsyncOpenAI, AsyncStream
 from openai.types.chat import ChatCompletionChunk
 
 from bot.models import pull
-from core.orchestrator import catalog
-from core.orchestrator.server import memory
-from core.orchestrator.server.memory import budget, estimate, usable
+from core.orchestrator.files import catalog
+from core.orchestrator.server.registry import memory
+from core.orchestrator.server.registry.memory import budget, estimate, usable
 from core.orchestrator.wire import ServedModel, ServerConfig
 from core.state import AIModel
 from tests.support.model_server import ModelServer, serving, token, until

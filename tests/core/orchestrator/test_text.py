@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.orchestrator.server.chat_model import ChatModel
-from core.orchestrator.server.text import IncrementalDecoder, StopScanner
+from core.orchestrator.server.engine.text import IncrementalDecoder, StopScanner
+from core.orchestrator.server.models.chat_model import ChatModel
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,13 @@ import pytest_asyncio
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionMessage
 
-from core.orchestrator import RemoteAIOrchestrator, catalog
-from core.orchestrator.server.calls import CallReader, whole_message
-from core.orchestrator.server.chat_model import ChatModel
-from core.orchestrator.server.jobs import Finished
-from core.orchestrator.server.tools import conversation, grammar, speaks_hermes
-from core.orchestrator.server.wire import ChatBody
+from core.orchestrator import RemoteAIOrchestrator
+from core.orchestrator.files import catalog
+from core.orchestrator.server.api.calls import CallReader, whole_message
+from core.orchestrator.server.api.tools import conversation, grammar, speaks_hermes
+from core.orchestrator.server.api.wire import ChatBody
+from core.orchestrator.server.engine.jobs import Finished
+from core.orchestrator.server.models.chat_model import ChatModel
 from core.orchestrator.wire import DEADLINE_HEADER
 from tests.core.orchestrator.test_schemas import a_schema
 from tests.support.model_server import ModelServer, until

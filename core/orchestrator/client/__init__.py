@@ -1,0 +1,1 @@
+"""The client of one model server or of several: choice, health, retries."""

@@ -1,0 +1,1 @@
+"""Models on torch: their weights, their caches, and what constrains them."""

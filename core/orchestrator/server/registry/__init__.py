@@ -1,0 +1,1 @@
+"""The models that the server has: loaded, unloaded, and with which adapters."""
