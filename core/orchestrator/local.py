@@ -20,7 +20,7 @@ from pydantic import BaseModel, SecretStr
 from core.orchestrator.child import ModelServerProcess
 from core.orchestrator.client.deadline import Deadline
 from core.orchestrator.client.endpoint import ModelEndpoint
-from core.orchestrator.client.faults import ServerNotReachedError
+from core.orchestrator.client.faults import BrokenOffError, ServerNotReachedError
 from core.orchestrator.files import catalog
 from core.orchestrator.files.source import ModelKind
 from core.orchestrator.wire import Precision, ServedModel, ServerConfig
@@ -66,8 +66,9 @@ def _served(
 class LocalAIOrchestrator:
     """An `AIOrchestratorClient` over a model server of our own.
 
-    Where the server dies, requests in flight get `OrchestratorUnavailableError` at once; later
-    ones wait for the restart until their deadline.
+    Where the server dies, replies that somebody has begun to read end with
+    `OrchestratorUnavailableError` at once. Other requests are sent again, once, to the server that
+    is started in its place, and later ones wait for it until their deadline.
 
     Args:
         models_dir: folder that `countersign models pull` fills.
@@ -155,14 +156,21 @@ class LocalAIOrchestrator:
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         """Generate a reply piece by piece; closing the iterator cancels the generation."""
         deadline = Deadline(request.deadline_s)
+        begun = broken = False
         while True:
             client = await self._wait_for_client(deadline)
             try:
                 rest = deadline.bound(request)
                 async with contextlib.aclosing(client.stream(rest)) as chunks:
                     async for chunk in chunks:
+                        begun = begun or chunk.place is None
                         yield chunk
             except ServerNotReachedError as error:
+                await self._wait_for_another(client, error)
+            except BrokenOffError as error:
+                if begun or broken:
+                    raise
+                broken = True
                 await self._wait_for_another(client, error)
             else:
                 return
@@ -229,15 +237,24 @@ class LocalAIOrchestrator:
         self, deadline: Deadline, call: Callable[[ModelEndpoint], Awaitable[T]]
     ) -> T:
         """Call the server that runs now, or the next one where this one is gone."""
+        broken = False
         while True:
             client = await self._wait_for_client(deadline)
             try:
                 return await call(client)
             except ServerNotReachedError as error:
                 await self._wait_for_another(client, error)
+            except BrokenOffError as error:
+                # Once: it may be this request that the server dies of.
+                if broken:
+                    raise
+                broken = True
+                await self._wait_for_another(client, error)
 
-    async def _wait_for_another(self, client: ModelEndpoint, error: ServerNotReachedError) -> None:
-        """A dead server refuses connections a moment before its end is known: await that."""
+    async def _wait_for_another(
+        self, client: ModelEndpoint, error: OrchestratorUnavailableError
+    ) -> None:
+        """A dead server breaks off a moment before its end is known: await that."""
         try:
             async with asyncio.timeout(_NOTICE_S), self._changed:
                 await self._changed.wait_for(lambda: self._client is not client)

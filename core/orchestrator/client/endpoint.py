@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from core.orchestrator.client import adapters, vectors
 from core.orchestrator.client.adapters import Adapter
-from core.orchestrator.client.faults import Faults
+from core.orchestrator.client.faults import BrokenOffError, Faults
 from core.orchestrator.client.load import Told, told_load
 from core.orchestrator.client.optional_fields import OptionalFields
 from core.orchestrator.client.patterns import check_pattern
@@ -164,7 +164,7 @@ class ModelEndpoint:
                 with self._faults.translated(request.deadline_s):
                     async with asyncio.timeout_at(deadline):
                         chunk = await anext(stream, None)
-        raise OrchestratorUnavailableError(
+        raise BrokenOffError(
             f"The model server {self.base_url} ended the reply before it was finished."
         )
 

@@ -24,6 +24,10 @@ class ServerNotReachedError(OrchestratorUnavailableError):
     """No connection was made, so the request was not seen and may safely be sent again."""
 
 
+class BrokenOffError(OrchestratorUnavailableError):
+    """The connection ended before the reply did: the server has died, or something in between."""
+
+
 class ServerFailedError(OrchestratorError):
     """The server failed at a request by a fault of its own (500). Another may do better."""
 
@@ -53,9 +57,7 @@ class Faults:
                     f"The model server {self._server} cannot be reached: {cause}"
                 ) from error
             why = str(cause) or type(cause).__name__
-            raise OrchestratorUnavailableError(
-                f"The model server {self._server} broke off: {why}"
-            ) from error
+            raise BrokenOffError(f"The model server {self._server} broke off: {why}") from error
         except openai.APIStatusError as error:
             raise self._status_error(error) from error
         except openai.APIError as error:
