@@ -4,7 +4,7 @@
                                          [--gguf FILE] [--llama-python PATH]
                                          [--models FOLDER] [--threads 2]
                                          [--only decode,prefill,first-token,choice,
-                                                 constrained,mixed,perplexity]
+                                                 constrained,mixed,summaries,perplexity]
 
 All have the same weights: llama.cpp the GGUF that the default chat model is converted from, the
 others what it was converted to. They take turns, each in a process of its own, so that whatever
@@ -36,9 +36,9 @@ from tests.benchmarks.inference_first_token import FirstToken, measure_first_tok
 from tests.benchmarks.inference_task import TIMED, Task, run_peer
 from tests.support.models import models_cache
 
-Part = Literal["decode", "prefill", "first-token", "choice", "constrained", "mixed", "perplexity"]
-Own = Literal["choice", "constrained", "mixed"]
-OWN: tuple[Own, ...] = ("choice", "constrained", "mixed")
+Own = Literal["choice", "constrained", "mixed", "summaries"]
+Part = Literal["decode", "prefill", "first-token", Own, "perplexity"]
+OWN: tuple[Own, ...] = ("choice", "constrained", "mixed", "summaries")
 PARTS: tuple[Part, ...] = ("decode", "prefill", "first-token", *OWN, "perplexity")
 Peer = Literal["llama.cpp", "transformers", "ours"]
 

@@ -40,6 +40,8 @@ class Reply(ChatJob):
         prompt: Sequence[int],
         max_tokens: int,
         constraint: Constraint | None = None,
+        *,
+        repeatable: bool = True,
     ) -> None:
         self.events: list[Event] = []
         super().__init__(
@@ -52,7 +54,7 @@ class Reply(ChatJob):
             max_tokens=max_tokens,
             stops=(),
             constraint=constraint,
-            repeatable=True,
+            repeatable=repeatable,
         )
 
     @property

@@ -32,6 +32,7 @@ class Task(BaseModel):
         choice_words: about as many has the prompt of the choice.
         mixed: requests of mixed lengths; `mixed_words` is the most words of a prompt and tokens
             of a reply.
+        runbooks: that are summed up, in `summary` tokens each.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +49,8 @@ class Task(BaseModel):
     choice_words: int = 240
     mixed: int = 64
     mixed_words: int = 160
+    runbooks: int = 12
+    summary: int = 120
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ def test_it_measures_both_and_prints_the_ratios_without_llama_cpp(models_dir: Pa
         choice_words=8,
         mixed=3,
         mixed_words=12,
+        runbooks=1,
+        summary=4,
     )
     result = measure(task, rounds=1, parts=PARTS, llama=None, prefix=16)
     assert set(result.rates) == {"transformers", "ours"}
@@ -38,6 +40,7 @@ def test_it_measures_both_and_prints_the_ratios_without_llama_cpp(models_dir: Pa
     assert result.own["choice"]["ratio"] > 0
     assert result.own["constrained"]["ratio 2"] > 0
     assert result.own["mixed"]["requests"] == 3
+    assert result.own["summaries"]["runbooks"] == 1
     assert list(result.perplexity) == ["bfloat16", "int8", "int4"]
     assert all(value > 1 for value in result.perplexity.values())
     printed = "\n".join(report(result))
