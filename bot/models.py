@@ -103,6 +103,7 @@ def make_orchestrator(settings: Settings, models: Mapping[str, AIModel]) -> AIOr
         threads=settings.model_threads,
         queue_limit=settings.model_queue_limit,
         precision=settings.model_precision,
+        device=settings.model_device,
         others=_others(models),
         memory=settings.model_memory,
         adapters_dir=settings.adapters_dir,

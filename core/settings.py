@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     model_precision: Literal["float32", "bfloat16", "int8", "int4"] = Field(
         default="int4", description="of the chat models' weights on this machine"
     )
+    model_device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="where they run; auto: a CUDA device where torch finds one"
+    )
     model_memory: ByteSize | None = Field(
         default=None, ge=1, description="for all models' weights; None: half of what there is"
     )

@@ -23,7 +23,7 @@ from core.orchestrator.client.endpoint import ModelEndpoint
 from core.orchestrator.client.faults import BrokenOffError, ServerNotReachedError
 from core.orchestrator.files import catalog
 from core.orchestrator.files.source import ModelKind
-from core.orchestrator.wire import Precision, ServedModel, ServerConfig
+from core.orchestrator.wire import Device, Precision, ServedModel, ServerConfig
 from core.services.ai import (
     ChatChunk,
     ChatReply,
@@ -80,6 +80,7 @@ class LocalAIOrchestrator:
         threads: torch's threads; 0 means one for each core but one, and at least one.
         queue_limit: requests that may wait in the server.
         precision: of the chat models' weights.
+        device: where the models run.
         port: where the server listens on loopback; 0 lets the system choose.
         token: bearer token of every request, at least 16 characters; None makes up one.
     """
@@ -92,6 +93,7 @@ class LocalAIOrchestrator:
         threads: int = 0,
         queue_limit: int = 64,
         precision: Precision = "int4",
+        device: Device = "auto",
         others: Mapping[str, ModelKind] = MappingProxyType({}),
         memory: int | None = None,
         adapters_dir: Path | None = None,
@@ -109,6 +111,7 @@ class LocalAIOrchestrator:
             threads=threads,
             queue_limit=queue_limit,
             precision=precision,
+            device=device,
         )
         self._adapters: dict[str, tuple[str, str | None]] = {}
         self._changed = asyncio.Condition()

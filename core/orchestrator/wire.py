@@ -15,6 +15,9 @@ DEADLINE_HEADER = "X-Countersign-Deadline"
 DEADLINE_CODE = "deadline_exceeded"
 """`error.code` of a reply that was not finished in time."""
 
+Device = Literal["auto", "cpu", "cuda"]
+"""Where models run; `auto` is `cuda` where torch finds such a device."""
+
 Precision = Literal["float32", "bfloat16", "int8", "int4"]
 """Of a chat model's weights. int8 and int4 hold for the few rows of decoding, which reads all
 weights for each token; a prompt is read in bfloat16."""
@@ -54,6 +57,7 @@ class ServerConfig(BaseModel):
         queue_limit: requests that may wait; more are answered 429.
         max_running: chat requests that are decoded together.
         precision: of the chat models' weights.
+        device: where the models run.
         niceness: added to the process's niceness, so that the application goes first. Where Linux
             shares the processors among sessions first, it counts within the server's session.
     """
@@ -70,6 +74,7 @@ class ServerConfig(BaseModel):
     queue_limit: int = Field(default=64, ge=1)
     max_running: int = Field(default=8, ge=1, le=256)
     precision: Precision = "int4"
+    device: Device = "auto"
     niceness: int = Field(default=5, ge=0, le=19)
 
     @field_serializer("token", when_used="json")

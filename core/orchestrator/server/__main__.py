@@ -33,6 +33,10 @@ logger = logging.getLogger("core.orchestrator.server")
 
 _MAX_CONFIG_BYTES = 1 << 16
 _GRACE_S = 3.0
+_NO_CUDA = (
+    "COUNTERSIGN_MODEL_DEVICE is cuda, and torch finds no such device: install torch's build for "
+    "CUDA and look whether `nvidia-smi` shows the GPU, or set it to cpu."
+)
 _EXIT_CONFIG = 2
 _EXIT_MODEL = 3
 _EXIT_CRASHED = 70
@@ -74,7 +78,16 @@ async def _serve(config: ServerConfig, answers: BinaryIO) -> int:
     engine = Engine(config.queue_limit, config.max_running, engine_crashed)
     keeper = Keeper(config.memory or budget(), engine.settle)
     adapters = Adapters(config.adapters)
-    models = Models(config.models, keeper, adapters, precision=config.precision, slots=slots)
+    device = "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
+    if config.device == "cuda" != device:
+        _answer(answers, ServerReady(error=_NO_CUDA))
+        return _EXIT_CONFIG
+    # The packed weights are for the CPU.
+    whole = device == "cpu" or config.precision == "float32"
+    precision = config.precision if whole else "bfloat16"
+    models = Models(
+        config.models, keeper, adapters, precision=precision, device=device, slots=slots
+    )
     try:
         await models.start()
     except ApiError as error:

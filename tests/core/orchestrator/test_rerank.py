@@ -98,6 +98,12 @@ def test_the_kind_of_a_folder_is_found_out(own: Path) -> None:
     assert read_manifest(own / "our-reranker").kind == "rerank"
 
 
+def test_pairs_go_to_the_models_device(own: Path) -> None:
+    model = RerankModel.load(own / "our-reranker", "meta")  # see test_devices.py
+    with torch.inference_mode(), pytest.raises(RuntimeError, match="meta tensor"):
+        model.forward(model.encode(QUERY, DOCUMENTS))
+
+
 def test_scores_are_transformers_own(own: Path) -> None:
     model = RerankModel.load(own / "our-reranker")
     pairs = model.encode(QUERY, DOCUMENTS)

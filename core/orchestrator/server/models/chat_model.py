@@ -43,13 +43,20 @@ class ChatModel:
         self._control = _control_texts(tokenizer)
 
     @classmethod
-    def load(cls, folder: Path, precision: Precision = "bfloat16", slots: int = 1) -> ChatModel:
+    def load(
+        cls,
+        folder: Path,
+        precision: Precision = "bfloat16",
+        slots: int = 1,
+        device: str = "cpu",
+    ) -> ChatModel:
         """Verify and load the model in `folder`.
 
         Args:
-            precision: of the weights, for a Llama architecture; others run in bfloat16, or in
-                float32 where that is asked for.
+            precision: of the weights, for a Llama architecture on the CPU; others run in bfloat16,
+                or in float32 where that is asked for.
             slots: conversations that the decoder can hold.
+            device: torch's name of where the model runs.
 
         Raises:
             ModelFileError: a file is not the recorded one, or it is no chat model.
@@ -67,7 +74,7 @@ class ChatModel:
                 use_safetensors=True,
                 attn_implementation="sdpa",
             )
-            model.eval()
+            model.eval().to(device)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise ModelFileError(
                 f"The chat model in {folder} cannot be loaded: {error}. {mend(manifest.name)}"
@@ -151,7 +158,7 @@ class ChatModel:
 
 
 def _decoder(model: Any, precision: Precision, slots: int) -> Decoder:
-    if LlamaDecoder.fits(model):
+    if model.device.type == "cpu" and LlamaDecoder.fits(model):
         return LlamaDecoder(model, precision, slots)
     return TransformersDecoder(model, slots)
 

@@ -25,6 +25,8 @@ __all__ = ["Decoder", "Precision", "TransformersDecoder"]
 class Decoder(ABC):
     """A model over `slots` caches of up to `context_length` tokens each. For one thread.
 
+    Wherever it computes, its logits are on the CPU.
+
     Positions count from 0. What a slot holds at and after a written position is forgotten.
 
     Attributes:
@@ -84,7 +86,7 @@ class TransformersDecoder(Decoder):
     """Any causal model of transformers, a row at a time: slower, and right for all of them."""
 
     def __init__(self, model: Any, slots: int) -> None:
-        kind = f"{model.config.model_type} by transformers, {model.dtype}"
+        kind = f"{model.config.model_type} by transformers, {model.dtype} on {model.device}"
         # Sliding windows and recurrent states have forgotten the beginning.
         plain = all(
             type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers
@@ -101,12 +103,12 @@ class TransformersDecoder(Decoder):
         else:
             _shorten(cache, start)
         output = self._model(
-            input_ids=torch.tensor([list(tokens)]),
+            input_ids=self._input(tokens),
             cache=cache,
             use_cache=True,
             logits_to_keep=1,
         )
-        logits: torch.Tensor = output.logits[0, -1].float()
+        logits: torch.Tensor = output.logits[0, -1].float().cpu()
         return logits
 
     def decode(
@@ -125,11 +127,11 @@ class TransformersDecoder(Decoder):
         rows: dict[int, torch.Tensor] = {}
         for branch in _branches(parents):
             output = self._model(
-                input_ids=torch.tensor([[tokens[index] for index in branch]]),
+                input_ids=self._input([tokens[index] for index in branch]),
                 cache=held if self.reuses else copy.deepcopy(held),
                 use_cache=True,
             )
-            rows.update(zip(branch, output.logits[0].float(), strict=True))
+            rows.update(zip(branch, output.logits[0].float().cpu(), strict=True))
             _shorten(held, start)
         return torch.stack([rows[index] for index in range(len(tokens))])
 
@@ -138,6 +140,9 @@ class TransformersDecoder(Decoder):
         copied = copy.deepcopy(self._caches[source])
         _shorten(copied, length)
         self._caches[target] = copied
+
+    def _input(self, tokens: Sequence[int]) -> torch.Tensor:
+        return torch.tensor([list(tokens)], device=self._model.device)
 
     def _empty(self) -> DynamicCache:
         return DynamicCache(config=self._model.config)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.functional import normalize
 from transformers import AutoModel, AutoTokenizer
 
 from core.orchestrator.files.manifest import ModelFileError, mend, verify
@@ -41,7 +42,7 @@ class EmbeddingModel:
         self._max_tokens = max_tokens
 
     @classmethod
-    def load(cls, folder: Path) -> EmbeddingModel:
+    def load(cls, folder: Path, device: str = "cpu") -> EmbeddingModel:
         """Verify and load the model in `folder`, in float32.
 
         Raises:
@@ -52,14 +53,18 @@ class EmbeddingModel:
             tokenizer = AutoTokenizer.from_pretrained(
                 str(folder), local_files_only=True, trust_remote_code=False
             )
-            model = AutoModel.from_pretrained(
-                str(folder),
-                dtype=torch.float32,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                attn_implementation="sdpa",
-            ).eval()
+            model = (
+                AutoModel.from_pretrained(
+                    str(folder),
+                    dtype=torch.float32,
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    use_safetensors=True,
+                    attn_implementation="sdpa",
+                )
+                .eval()
+                .to(device)
+            )
             pooling = _json(folder / "1_Pooling" / "config.json")
             limit = _json(folder / "sentence_bert_config.json").get("max_seq_length")
         except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -92,13 +97,14 @@ class EmbeddingModel:
     def forward(self, batch: Sequence[list[int]]) -> npt.NDArray[np.float32]:
         """Embed token ids: float32, shape (texts, dimension), rows of length 1."""
         tokens, mask = padded(batch, int(self._tokenizer.pad_token_id or 0))
+        tokens, mask = tokens.to(self._model.device), mask.to(self._model.device)
         hidden = self._model(input_ids=tokens, attention_mask=mask).last_hidden_state
         if self._mean:
             weights = mask.unsqueeze(-1).to(hidden.dtype)
             pooled = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
         else:
             pooled = hidden[:, 0]
-        vectors: npt.NDArray[np.float32] = torch.nn.functional.normalize(pooled, dim=1).numpy()
+        vectors: npt.NDArray[np.float32] = normalize(pooled, dim=1).cpu().numpy()
         return vectors
 
 

@@ -49,7 +49,7 @@ class RerankModel:
         self._limits = limits
 
     @classmethod
-    def load(cls, folder: Path) -> RerankModel:
+    def load(cls, folder: Path, device: str = "cpu") -> RerankModel:
         """Verify and load the model in `folder`, in float32.
 
         Raises:
@@ -60,14 +60,18 @@ class RerankModel:
             tokenizer = AutoTokenizer.from_pretrained(
                 str(folder), local_files_only=True, trust_remote_code=False
             )
-            model = AutoModelForSequenceClassification.from_pretrained(
-                str(folder),
-                dtype=torch.float32,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                attn_implementation="sdpa",
-            ).eval()
+            model = (
+                AutoModelForSequenceClassification.from_pretrained(
+                    str(folder),
+                    dtype=torch.float32,
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    use_safetensors=True,
+                    attn_implementation="sdpa",
+                )
+                .eval()
+                .to(device)
+            )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise ModelFileError(
                 f"The rerank model in {folder} cannot be loaded: {error}. {mend(manifest.name)}"
@@ -105,5 +109,6 @@ class RerankModel:
             places = torch.arange(tokens.shape[1])[None]
             seconds = torch.tensor([pair.second or tokens.shape[1] for pair in batch])[:, None]
             inputs["token_type_ids"] = (places >= seconds).long() * mask
-        scores: npt.NDArray[np.float32] = self._model(**inputs).logits.sigmoid().numpy()
+        there = {name: tensor.to(self._model.device) for name, tensor in inputs.items()}
+        scores: npt.NDArray[np.float32] = self._model(**there).logits.sigmoid().cpu().numpy()
         return scores

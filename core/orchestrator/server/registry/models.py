@@ -52,6 +52,7 @@ class Models:
         keeper: loads and unloads them.
         adapters: of the chat models.
         precision: of the chat models' weights.
+        device: torch's name of where the models run.
         slots: conversations that the cache of each chat model can hold.
     """
 
@@ -62,6 +63,7 @@ class Models:
         adapters: Adapters,
         *,
         precision: Precision,
+        device: str,
         slots: int,
     ) -> None:
         self.keeper = keeper
@@ -73,15 +75,15 @@ class Models:
         for each in served:
             measure = partial(estimate, each.folder, each.kind, precision)
             if each.kind == "chat":
-                load = partial(_load_chat, each.folder, precision, slots)
+                load = partial(_load_chat, each.folder, precision, slots, device)
                 kept = Kept(each.name, measure, load, resident=each.resident)
                 self._chat[each.name] = kept
             elif each.kind == "rerank":
-                rerank = partial(_load_reranker, each.folder)
+                rerank = partial(_load_reranker, each.folder, device)
                 reranker = Kept(each.name, measure, rerank, resident=each.resident)
                 self._rerankers[each.name] = reranker
             else:
-                embed = partial(_load_embedder, each.folder)
+                embed = partial(_load_embedder, each.folder, device)
                 embedder = Kept(each.name, measure, embed, resident=each.resident)
                 self._embedders[each.name] = embedder
 
@@ -173,16 +175,16 @@ class Models:
         raise ApiError(404, "model_not_found", message)
 
 
-def _load_chat(folder: Path, precision: Precision, slots: int) -> ServedChat:
-    model = ChatModel.load(folder, precision, slots)
+def _load_chat(folder: Path, precision: Precision, slots: int, device: str) -> ServedChat:
+    model = ChatModel.load(folder, precision, slots, device)
     return ServedChat(model, ChatBatch(model.decoder))
 
 
-def _load_embedder(folder: Path) -> ServedEmbeddings:
-    model = EmbeddingModel.load(folder)
+def _load_embedder(folder: Path, device: str) -> ServedEmbeddings:
+    model = EmbeddingModel.load(folder, device)
     return ServedEmbeddings(model, EncodingTurns(model))
 
 
-def _load_reranker(folder: Path) -> ServedReranker:
-    model = RerankModel.load(folder)
+def _load_reranker(folder: Path, device: str) -> ServedReranker:
+    model = RerankModel.load(folder, device)
     return ServedReranker(model, EncodingTurns(model))
