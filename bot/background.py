@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -13,9 +13,11 @@ from typing import Any, Self
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.assistants.service import AssistantService
+from bot.models import adapters, load_adapters
 from core.deliveries import DeliveryBook
 from core.knowledge import KnowledgeBase
 from core.services.ai import AIOrchestratorClient, OrchestratorError
+from core.state import AIModel
 from core.store.pictures import PictureStore
 from core.workflows.reminders import Reminders
 from core.workflows.service import WorkflowService
@@ -65,14 +67,17 @@ async def load_models(
     knowledge: KnowledgeBase,
     assistants: AssistantService,
     background: Background,
+    models: Mapping[str, AIModel],
 ) -> None:
-    """Load the models beside everything else, and then follow the runbooks' files."""
+    """Load models and adapters beside everything else, and then follow the runbooks' files."""
     try:
         await orchestrator.start()
     except OrchestratorError as error:
         _log.error("the models are not ready: %s", error)
     await assistants.prepare()
+    missing = adapters(models)
     while True:
+        missing = await load_adapters(orchestrator, missing, models)
         report = await knowledge.refresh()
         if report.added or report.changed or report.removed:
             _log.info("runbooks: %d documents, %d passages", report.documents, report.passages)

@@ -202,7 +202,13 @@ async def running(settings: Settings) -> AsyncIterator[Countersign]:
         if copy is not None:
             background.start(copy.follow())
         background.start(
-            load_models(ground.orchestrator, ground.knowledge, work.assistants, background)
+            load_models(
+                ground.orchestrator,
+                ground.knowledge,
+                work.assistants,
+                background,
+                ground.state.models,
+            )
         )
         for task in (
             work.display.run(),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,9 +12,15 @@ from core.orchestrator.client.remote import RemoteAIOrchestrator
 from core.orchestrator.files import catalog, weights
 from core.orchestrator.files.source import ModelKind
 from core.orchestrator.local import LocalAIOrchestrator
-from core.services.ai import AIOrchestratorClient
+from core.services.ai import (
+    AIOrchestratorClient,
+    OrchestratorError,
+    OrchestratorUnavailableError,
+)
 from core.settings import Settings
-from core.state import AIModel, CatalogSource, FolderSource, ServerSource
+from core.state import AdapterSource, AIModel, CatalogSource, FolderSource, ServerSource
+
+_log = logging.getLogger(__name__)
 
 _KINDS: Mapping[str, ModelKind] = MappingProxyType(
     {"text": "chat", "embeddings": "embeddings", "rerank": "rerank"}
@@ -44,6 +51,12 @@ async def pull(model: AIModel, models_dir: Path, progress: Callable[[str], None]
                 f"models/{model.id}.yaml: '{name}' is served by a server of your own "
                 "(COUNTERSIGN_ORCHESTRATOR_URL); there is nothing to pull."
             )
+        case AdapterSource(path=path):
+            raise ConfigurationError(
+                f"models/{model.id}.yaml is an adapter: there is nothing to pull. Put its folder "
+                f"where the model server looks for '{path}': on this machine below adapters/ in "
+                "the home. It is loaded at the next start."
+            )
 
 
 def default_model(models: Mapping[str, AIModel], modality: str) -> AIModel:
@@ -69,10 +82,44 @@ def _others(models: Mapping[str, AIModel]) -> dict[str, ModelKind]:
         model.served_name: _KINDS[model.modality]
         for model in models.values()
         if model.modality in _KINDS
-        and not isinstance(model.source, ServerSource)
+        and not isinstance(model.source, ServerSource | AdapterSource)
         and model.stage != "retired"
         and not (model.default and model.modality in ("text", "embeddings"))
     }
+
+
+def adapters(models: Mapping[str, AIModel]) -> list[AIModel]:
+    """The records of adapters that are to be served."""
+    return [
+        model
+        for model in models.values()
+        if isinstance(model.source, AdapterSource) and model.stage != "retired"
+    ]
+
+
+async def load_adapters(
+    orchestrator: AIOrchestratorClient, wanted: Sequence[AIModel], models: Mapping[str, AIModel]
+) -> list[AIModel]:
+    """Load adapters; one that is refused is named in the log, and not served.
+
+    Returns:
+        Those to try again later, since no server was there to take them.
+    """
+    later = []
+    for model in wanted:
+        if not isinstance(model.source, AdapterSource):
+            continue
+        base = models[model.source.base].served_name
+        try:
+            await orchestrator.load_adapter(model.id, model.source.path, base)
+        except OrchestratorUnavailableError as error:
+            _log.warning("models/%s.yaml: the adapter is not served yet: %s", model.id, error)
+            later.append(model)
+        except OrchestratorError as error:
+            _log.error("models/%s.yaml: the adapter is not served: %s", model.id, error)
+        else:
+            _log.info("adapter %s is loaded beside %s", model.id, base)
+    return later
 
 
 def make_orchestrator(settings: Settings, models: Mapping[str, AIModel]) -> AIOrchestratorClient:

@@ -44,6 +44,20 @@ class ServerSource(Frozen):
     name: str = Field(max_length=200)
 
 
+class AdapterSource(Frozen):
+    """A LoRA adapter on top of another model, loaded into the model server at start.
+
+    Attributes:
+        base: id of the model that it was trained on.
+        path: of PEFT's folder, as the model server finds it: on this machine below `adapters/` in
+            the home.
+    """
+
+    type: Literal["adapter"] = "adapter"
+    base: Identifier
+    path: str = Field(min_length=1, max_length=500)
+
+
 class AIModel(Frozen):
     """A model: what it is, where it comes from, what it can do."""
 
@@ -53,7 +67,9 @@ class AIModel(Frozen):
     parameters: int = Field(ge=1, description="number of weights")
     format: Literal["gguf", "safetensors", "served"]
     licence: str = Field(max_length=60)
-    source: CatalogSource | FolderSource | ServerSource = Field(discriminator="type")
+    source: CatalogSource | FolderSource | ServerSource | AdapterSource = Field(
+        discriminator="type"
+    )
     digest: Digest | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
     capabilities: frozenset[Literal["chat", "json", "tools", "embeddings", "rerank"]]
     default: bool = False
@@ -61,7 +77,9 @@ class AIModel(Frozen):
     @property
     def served_name(self) -> str:
         """The name under which the model server has it."""
-        return self.id if isinstance(self.source, FolderSource) else self.source.name
+        if isinstance(self.source, FolderSource | AdapterSource):
+            return self.id
+        return self.source.name
 
 
 class AIAssistant(Frozen):

@@ -9,7 +9,7 @@ import typer
 from bot.cli.common import read_settings, run_async
 from bot.models import pull as pull_model
 from core.errors import ConfigurationError
-from core.state import AIModel, ApplicationState, ServerSource
+from core.state import AdapterSource, AIModel, ApplicationState, ServerSource
 
 app = typer.Typer(no_args_is_help=True, help="The models on this machine.")
 
@@ -35,6 +35,8 @@ def list_models() -> None:
     here = {manifest.name for manifest in installed(settings.models_dir)}
     for model in state.models.values():
         where = "served elsewhere" if isinstance(model.source, ServerSource) else "not installed"
+        if isinstance(model.source, AdapterSource):
+            where = f"adapter of {model.source.base}"
         where = "installed" if model.served_name in here else where
         default = ", default" if model.default else ""
         typer.echo(f"{model.id}: {model.modality}, {model.stage}, {where}{default}")
@@ -45,7 +47,7 @@ def _chosen(state: ApplicationState, names: list[str] | None) -> list[AIModel]:
         return [
             model
             for model in state.models.values()
-            if model.default and not isinstance(model.source, ServerSource)
+            if model.default and not isinstance(model.source, ServerSource | AdapterSource)
         ]
     if unknown := [name for name in names if name not in state.models]:
         known = ", ".join(state.models)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.consistency.places import Problem, Spot, file_of
-from core.state import ApplicationState
+from core.state import AdapterSource, ApplicationState
 
 
 def model_problems(state: ApplicationState) -> Iterator[Problem]:
-    """No default, or several."""
+    """No default, or several; adapters of what is no chat model."""
     for modality in ("text", "embeddings"):
         defaults = [m.id for m in state.models.values() if m.modality == modality and m.default]
         if len(defaults) != 1:
@@ -17,6 +17,19 @@ def model_problems(state: ApplicationState) -> Iterator[Problem]:
             yield Spot(state.folder / "models").says(
                 f"exactly one {modality} model needs 'default: true' (now: {named})."
             )
+
+    for model in state.models.values():
+        if not isinstance(model.source, AdapterSource):
+            continue
+        file = file_of(state.folder, "models", model.id)
+        if model.modality != "text" or model.default:
+            yield file.says("an adapter has 'modality: text' and is not the default: its base is.")
+        bases = [
+            other.id
+            for other in state.models.values()
+            if other.modality == "text" and not isinstance(other.source, AdapterSource)
+        ]
+        yield from file.at("source", "base").knows(model.source.base, bases)
 
 
 def assistant_problems(state: ApplicationState) -> Iterator[Problem]:

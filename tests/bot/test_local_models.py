@@ -9,13 +9,16 @@ import pytest
 import pytest_asyncio
 
 from bot.assistants.chat_models import ChatModels
-from bot.models import make_orchestrator, pull
+from bot.models import adapters, load_adapters, make_orchestrator, pull
 from core.errors import ConfigurationError
+from core.orchestrator import RemoteAIOrchestrator
+from core.orchestrator.files.catalog import DEFAULT_CHAT_MODEL
 from core.services.ai import AIOrchestratorClient, ChatMessage, ChatRequest, ModelNotFoundError
 from core.settings import Settings
 from core.starter import write_starter
 from core.state import AIAssistant, AIModel, ApplicationState
 from tests.support.models import models_dir
+from tests.support.tiny_adapters import save_adapter
 from tests.support.tiny_models import save_tiny
 
 __all__ = ["models_dir"]
@@ -92,6 +95,44 @@ async def test_an_assistant_speaks_with_the_model_that_its_file_names(
     reply = await orchestrator.chat(ChatRequest(messages=(message,), max_tokens=3, model="tiny"))
     assert reply.model == "tiny"
     assert reply.usage.completion_tokens == 3
+
+
+def _adapter(name: str, path: str, base: str) -> AIModel:
+    source = {"type": "adapter", "base": base, "path": path}
+    record = _tiny(name, Path(), "staging").model_dump() | {"source": source}
+    return AIModel.model_validate(record)
+
+
+async def test_an_assistant_speaks_with_the_adapter_that_its_file_names(
+    orchestrator: AIOrchestratorClient,
+    records: dict[str, AIModel],
+    home: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    base = "smollm2-135m-instruct"
+    save_adapter(home / "adapters" / "terse", home / "models" / DEFAULT_CHAT_MODEL, ("q_proj",))
+    for name, path in (("brief", "terse"), ("lost", "nowhere")):
+        records[name] = _adapter(name, path, base)
+    assert await load_adapters(orchestrator, adapters(records), records) == []
+    named = await ChatModels(records, orchestrator).of(_assistant("brief"))
+    message = ChatMessage(role="user", content="Hello")
+    reply = await orchestrator.chat(
+        ChatRequest(messages=(message,), max_tokens=3, model=named.name)
+    )
+    assert reply.model == "brief"
+    assert "models/lost.yaml: the adapter is not served" in caplog.text
+    with pytest.raises(ConfigurationError, match=r"models/brief\.yaml is an adapter"):
+        await pull(records["brief"], home / "models", print)
+
+
+async def test_adapters_are_tried_again_where_no_server_was_there(
+    home: Path, records: dict[str, AIModel]
+) -> None:
+    records["brief"] = _adapter("brief", "terse", "smollm2-135m-instruct")
+    away = RemoteAIOrchestrator("http://127.0.0.1:9/v1", "token-of-sixteen-characters")
+    wanted = adapters(records)
+    assert await load_adapters(away, wanted, records) == wanted
+    await away.close()
 
 
 async def test_a_retired_model_is_not_served(

@@ -31,6 +31,18 @@ def model(model_id: str, modality: str, default: bool = True) -> AIModel:
     )
 
 
+MODELS = {"chat": model("chat", "text"), "embed": model("embed", "embeddings")}
+
+
+def adapter(base: str, **fields: Any) -> AIModel:
+    record = model("terse", "text", default=False)
+    return AIModel.model_validate(
+        record.model_dump()
+        | {"source": {"type": "adapter", "base": base, "path": "terse"}}
+        | fields
+    )
+
+
 def assistant(**fields: Any) -> AIAssistant:
     return AIAssistant.model_validate(
         {
@@ -66,7 +78,7 @@ def schedule(**fields: Any) -> AISchedule:
 def whole(*workflows: AIWorkflow, **parts: Any) -> ApplicationState:
     """A state in which everything fits, but for what a test puts in."""
     fitting: dict[str, Any] = {
-        "models": {"chat": model("chat", "text"), "embed": model("embed", "embeddings")},
+        "models": MODELS,
         "assistants": {"planner": assistant()},
         "integrations": {"github": AIIntegration(id="github", kind="github")},
     }
@@ -124,6 +136,17 @@ def test_what_fits_has_no_problems() -> None:
                 }
             },
             "config/models: exactly one text model needs 'default: true' (now: a, b).",
+        ),
+        (
+            {"models": {**MODELS, "terse": adapter("embed")}},
+            "config/models/terse.yaml: source.base: there is no 'embed'; there is chat.",
+        ),
+        (
+            {"models": {**MODELS, "terse": adapter("chat", modality="vision")}},
+            (
+                "config/models/terse.yaml: an adapter has 'modality: text' and is not the "
+                "default: its base is."
+            ),
         ),
         ({"assistants": {}}, "config/assistants: there must be at least one assistant."),
         (
