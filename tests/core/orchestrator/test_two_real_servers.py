@@ -152,7 +152,7 @@ async def test_who_waits_is_told_the_place(cluster: Cluster) -> None:
 
 
 async def test_both_serve_an_adapter(cluster: Cluster, models_dir: Path, tmp_path: Path) -> None:
-    save_adapter(tmp_path / "merry", models_dir / CHAT, EVERYTHING, strength=0.05)
+    save_adapter(tmp_path / "merry", models_dir / CHAT, EVERYTHING, strength=0.3)
     await cluster.both.load_adapter("merry", "merry")
     for endpoint in cluster.each:
         (adapter,) = [model for model in await endpoint.models() if model.name == "merry"]
