@@ -10,13 +10,14 @@ from typing import Any
 
 import jinja2
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from core.orchestrator.files.manifest import ModelFileError, mend, verify
+from core.orchestrator.files.manifest import ModelFileError, verify
 from core.orchestrator.server.api.shield import shield_all
 from core.orchestrator.server.models.constraint import GrammarCompiler
 from core.orchestrator.server.models.decoder import Decoder, Precision, TransformersDecoder
 from core.orchestrator.server.models.llama import LlamaDecoder
+from core.orchestrator.server.models.pretrained import loading, read_pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -62,23 +63,9 @@ class ChatModel:
             ModelFileError: a file is not the recorded one, or it is no chat model.
         """
         manifest = verify(folder)
-        try:
-            tokenizer: Any = AutoTokenizer.from_pretrained(
-                str(folder), local_files_only=True, trust_remote_code=False
-            )
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                str(folder),
-                dtype=torch.float32 if precision == "float32" else torch.bfloat16,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                attn_implementation="sdpa",
-            )
-            model.eval().to(device)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelFileError(
-                f"The chat model in {folder} cannot be loaded: {error}. {mend(manifest.name)}"
-            ) from error
+        dtype = torch.float32 if precision == "float32" else torch.bfloat16
+        with loading("chat", folder, manifest.name):
+            tokenizer, model = read_pretrained(AutoModelForCausalLM, folder, dtype, device)
         if not tokenizer.chat_template:
             raise ModelFileError(
                 f"The model in {folder} has no chat template (chat_template.jinja): "

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn.functional import normalize
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel
 
-from core.orchestrator.files.manifest import ModelFileError, mend, verify
+from core.orchestrator.files.manifest import ModelFileError, verify
 from core.orchestrator.server.engine.encoding import padded
+from core.orchestrator.server.models.pretrained import loading, read_pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -49,28 +50,10 @@ class EmbeddingModel:
             ModelFileError: a file is not the recorded one, or pooling is of another kind.
         """
         manifest = verify(folder)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(
-                str(folder), local_files_only=True, trust_remote_code=False
-            )
-            model = (
-                AutoModel.from_pretrained(
-                    str(folder),
-                    dtype=torch.float32,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    use_safetensors=True,
-                    attn_implementation="sdpa",
-                )
-                .eval()
-                .to(device)
-            )
+        with loading("embedding", folder, manifest.name):
+            tokenizer, model = read_pretrained(AutoModel, folder, torch.float32, device)
             pooling = _json(folder / "1_Pooling" / "config.json")
             limit = _json(folder / "sentence_bert_config.json").get("max_seq_length")
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelFileError(
-                f"The embedding model in {folder} cannot be loaded: {error}. {mend(manifest.name)}"
-            ) from error
         mean = bool(pooling.get("pooling_mode_mean_tokens", not pooling))
         if not mean and not pooling.get("pooling_mode_cls_token"):
             raise ModelFileError(

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
-from core.orchestrator.files.manifest import ModelFileError, mend, verify
+from core.orchestrator.files.manifest import ModelFileError, verify
 from core.orchestrator.server.engine.encoding import padded
+from core.orchestrator.server.models.pretrained import loading, read_pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -56,26 +57,10 @@ class RerankModel:
             ModelFileError: a file is not the recorded one, or the model has more than one label.
         """
         manifest = verify(folder)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(
-                str(folder), local_files_only=True, trust_remote_code=False
+        with loading("rerank", folder, manifest.name):
+            tokenizer, model = read_pretrained(
+                AutoModelForSequenceClassification, folder, torch.float32, device
             )
-            model = (
-                AutoModelForSequenceClassification.from_pretrained(
-                    str(folder),
-                    dtype=torch.float32,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    use_safetensors=True,
-                    attn_implementation="sdpa",
-                )
-                .eval()
-                .to(device)
-            )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelFileError(
-                f"The rerank model in {folder} cannot be loaded: {error}. {mend(manifest.name)}"
-            ) from error
         if model.config.num_labels != 1:
             raise ModelFileError(
                 f"The model in {folder} has {model.config.num_labels} labels: a rerank model is a "
